@@ -1,0 +1,53 @@
+{
+  'target_defaults': {
+    'include_dirs': ['.'],
+    'cflags': ['-O2', '-g', '-Wall', '-Wextra'],
+    'cflags!': ['-O3', '-Os', '-Wno-unused-parameter'],
+    'cflags_cc': ['-std=c++20'],
+    'cflags_cc!': ['-std=gnu++14', '-std=gnu++17', '-std=gnu++20'],
+    'configurations': {
+      'Release': { 'cflags!': ['-O3'], 'cflags': ['-O2'] },
+    },
+  },
+  'targets': [
+    {
+      # Pure: no system calls, no threads, no clocks.
+      'target_name': 'core',
+      'type': 'static_library',
+      'sources': ['<!@(ls core/*.cc)'],
+      'cflags_cc': ['-fno-exceptions', '-fno-rtti'],
+    },
+    {
+      'target_name': 'io_engine',
+      'type': 'static_library',
+      'sources': ['<!@(ls io/*.cc engine/*.cc frontend/*.cc)'],
+      'cflags_cc': ['-fno-exceptions', '-fno-rtti'],
+    },
+    {
+      'target_name': 'drbdts',
+      'type': 'loadable_module',
+      'dependencies': ['io_engine', 'core'],
+      'sources': ['<!@(ls addon/*.cc)'],
+      'include_dirs': ['<!@(node -p "require(\'node-addon-api\').include_dir")'],
+      'defines': ['NAPI_VERSION=9', 'NODE_ADDON_API_DISABLE_CPP_EXCEPTIONS', 'NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS'],
+      'cflags_cc': ['-fno-exceptions', '-fno-rtti'],
+      'libraries': ['-luring'],
+    },
+    {
+      # Holds open device descriptors where there is no systemd; stands alone.
+      'target_name': 'drbdts-keeper',
+      'type': 'executable',
+      'sources': ['<!@(ls keeper/*.cc)'],
+      'cflags_cc': ['-fno-exceptions', '-fno-rtti'],
+    },
+    {
+      'target_name': 'core_test',
+      'type': 'executable',
+      'dependencies': ['io_engine', 'core'],
+      'sources': ['<!@(ls ../test/native/*.cc)'],
+      'cflags_cc': ['-fexceptions', '-frtti', '-O1'],
+      'cflags_cc!': ['-fno-exceptions', '-fno-rtti'],
+      'libraries': ['-luring', '-lz', '-lpthread'],
+    },
+  ],
+}

@@ -1,0 +1,437 @@
+// Steps of the volumes' state machine and what follows from each (drbd-protocol §5, §6).
+#include "core/resource_impl.h"
+
+namespace drbdts::core {
+
+namespace {
+std::string Hex(uint64_t v) {
+  static const char* digits = "0123456789ABCDEF";
+  std::string s(16, '0');
+  for (int i = 15; i >= 0; --i, v >>= 4) s[static_cast<size_t>(i)] = digits[v & 15];
+  return s;
+}
+std::string Spell(const UuidSet& u) { return Hex(u.current) + ":" + Hex(u.bitmap) + ":" + Hex(u.history0) + ":" + Hex(u.history1); }
+bool SyncState(Conn c) { return c >= Conn::kSyncSource && c <= Conn::kPausedSyncT; }
+}  // namespace
+
+StateContext ResourceImpl::Context(const Volume& v) const {
+  StateContext c;
+  c.has_verify_alg = config.net.verify_alg != DigestAlgorithm::kNone;
+  c.fencing = v.config.options.fencing;
+  for (const auto& o : volumes) {
+    if (o.get() != &v && o->state.peer == Role::kPrimary) c.other_volume_peer_primary = true;
+  }
+  return c;
+}
+
+Role ResourceImpl::ResourceRole() const {
+  for (const auto& v : volumes) {
+    if (v->state.role == Role::kPrimary) return Role::kPrimary;
+  }
+  return Role::kSecondary;
+}
+
+Verdict ResourceImpl::Change(Volume& v, const State& wanted) {
+  State next;
+  const Verdict verdict = Decide(v.state, wanted, Context(v), next);
+  if (static_cast<int>(verdict) < 1) {
+    Log(1, v.index, std::string("State change failed: ") + VerdictText(verdict));
+    Log(1, v.index, "  state = { " + DescribeState(v.state) + " }");
+    Log(1, v.index, " wanted = { " + DescribeState(wanted) + " }");
+    return verdict;
+  }
+  Apply(v, next);
+  return verdict;
+}
+
+void ResourceImpl::Force(Volume& v, const State& wanted) { Apply(v, Sanitize(wanted, Context(v))); }
+
+void ResourceImpl::Apply(Volume& v, State next) {
+  // Fencing with stonith: I/O stands still until the peer is known to be out (drbd-protocol §5.6, design §3).
+  if (v.config.options.fencing == Fencing::kResourceAndStonith && next.role == Role::kPrimary && next.conn < Conn::kConnected &&
+      next.pdsk > Disk::kOutdated && v.state.conn >= Conn::kConnected) {
+    next.susp_fen = true;
+  }
+  if (next.susp_fen && next.conn >= Conn::kConnected && v.params_done) next.susp_fen = false;
+  const State old = v.state;
+  if (next == old) return;
+  v.state = next;
+  const std::string text = DescribeChange(old, next);
+  if (!text.empty()) Log(0, v.index, text);
+  Changed();
+  AfterChange(v, old);
+}
+
+void ResourceImpl::UpdateMetaFlags(Volume& v) {
+  if (v.disk_phase != Volume::DiskPhase::kOpen || v.state.disk <= Disk::kNegotiating) return;
+  const State& s = v.state;
+  uint32_t f = v.super_block.flags & ~(kMdConsistent | kMdPrimaryInd | kMdConnectedInd | kMdWasUpToDate | kMdPeerOutdated | kMdCrashedPrimary);
+  if (s.disk > Disk::kInconsistent) f |= kMdConsistent;
+  if (s.role == Role::kPrimary || (s.pdsk < Disk::kInconsistent && s.peer == Role::kPrimary)) f |= kMdPrimaryInd;
+  if (s.conn > Conn::kWFReportParams) f |= kMdConnectedInd;
+  if (s.disk > Disk::kOutdated) f |= kMdWasUpToDate;
+  if (s.pdsk <= Disk::kOutdated && s.pdsk >= Disk::kInconsistent) f |= kMdPeerOutdated;
+  if (v.crashed_primary) f |= kMdCrashedPrimary;
+  if (f != v.super_block.flags) {
+    v.super_block.flags = f;
+    MarkMeta(v);
+  }
+}
+
+void ResourceImpl::NewCurrent(Volume& v) {
+  NewCurrentUuid(v.super_block.uuids, random.Next64(), v.state.role == Role::kPrimary);
+  Log(0, v.index, "new current UUID " + Spell(v.super_block.uuids));
+  MarkMeta(v);
+}
+
+void ResourceImpl::AfterChange(Volume& v, const State& old) {
+  const State& s = v.state;
+  // Both up to date again: a crash as Primary is healed.
+  if (v.crashed_primary && s.disk == Disk::kUpToDate && s.pdsk == Disk::kUpToDate && s.conn >= Conn::kConnected) v.crashed_primary = false;
+
+  if (old.role != s.role && v.meta_ok()) {
+    v.super_block.uuids.current = WithRoleBit(v.super_block.uuids.current, s.role == Role::kPrimary);
+    MarkMeta(v);
+  }
+
+  // Contact to the peer's data is lost: from here on our data is a generation of its own (drbd-protocol §6.2).
+  const bool had = old.pdsk >= Disk::kInconsistent && old.pdsk != Disk::kDUnknown && old.pdsk != Disk::kOutdated;
+  const bool gone = s.pdsk < Disk::kInconsistent || s.pdsk == Disk::kDUnknown || s.pdsk == Disk::kOutdated;
+  if (had && gone && v.meta_ok()) {
+    // While the last answer of a peer that says goodbye is on its way both may be Primary in our books: role before the loss counts too.
+    const bool writer = s.role == Role::kPrimary || s.peer == Role::kPrimary;
+    if (writer && s.disk == Disk::kUpToDate && v.super_block.uuids.bitmap == 0) {
+      if (s.susp_fen) {
+        v.new_uuid_after_fence = true;
+      } else {
+        NewCurrent(v);
+        if (s.conn >= Conn::kConnected) {
+          v.after_meta.send_uuids = true;
+        }
+      }
+    }
+  }
+
+  // The peer's disk is unknown and we go on as Primary: ask the fence-peer handler.
+  if (v.config.options.fencing != Fencing::kDontCare && s.role == Role::kPrimary && s.conn < Conn::kConnected && old.conn >= Conn::kConnected &&
+      s.pdsk > Disk::kOutdated && !v.fence_running) {
+    v.fence_running = true;
+    v.fence_handler = CallHandler("fence-peer", v.index, true);
+  }
+
+  if (old.disk != s.disk) {
+    if (s.disk == Disk::kFailed && old.disk > Disk::kFailed) {
+      if (Connected()) v.after_send_state = true;
+    }
+    if (s.disk == Disk::kInconsistent && old.disk == Disk::kUpToDate && Connected()) v.after_send_state = true;
+    if (s.disk > Disk::kFailed) v.reason.clear();
+  }
+  if (old.role != s.role && Connected() && v.params_done) v.after_send_state = true;
+  if ((old.user_isp != s.user_isp || old.aftr_isp != s.aftr_isp) && Connected() && v.params_done) v.after_send_state = true;
+
+  // The peer got a disk back while we have one: it needs our identifiers to compare.
+  if (old.conn >= Conn::kConnected && s.conn >= Conn::kConnected && old.pdsk == Disk::kDiskless && s.pdsk > Disk::kDiskless &&
+      s.pdsk != Disk::kDUnknown && v.meta_ok()) {
+    v.after_meta.send_uuids = v.after_meta.send_state = true;
+  }
+
+  UpdateMetaFlags(v);
+
+  // Resync ends or pauses.
+  const bool ran = SyncState(old.conn);
+  if (ran && !SyncState(s.conn)) EndRun(v);
+  if (old.conn != s.conn) {
+    if (s.conn == Conn::kPausedSyncS || s.conn == Conn::kPausedSyncT) {
+      Log(0, v.index, "Resync suspended");
+      v.run.paused_since = now;
+      v.run.next_tick = kNever;
+    }
+    if ((old.conn == Conn::kPausedSyncS && s.conn == Conn::kSyncSource) || (old.conn == Conn::kPausedSyncT && s.conn == Conn::kSyncTarget)) {
+      Log(0, v.index, "Syncer continues.");
+      if (v.run.paused_since != 0) v.run.paused_us += now - v.run.paused_since;
+      v.run.paused_since = 0;
+      v.run.next_tick = now;
+      if (v.run.started == 0) BeginRun(v, false);
+    }
+    v.kick_due = true;
+  }
+  if (old.susp != s.susp || old.susp_fen != s.susp_fen || old.disk != s.disk || old.pdsk != s.pdsk) v.kick_due = true;
+
+  if (v.after_send_state) {
+    v.after_send_state = false;
+    if (Linked() && v.params_done) v.after_meta.send_state = true;
+  }
+}
+
+void ResourceImpl::OnHandlerDone(uint64_t id, int exit_code) {
+  if (id == handler_wanted) {
+    handler_wanted = 0;
+    handler_exit = exit_code;
+  }
+  for (auto& p : volumes) {
+    Volume& v = *p;
+    if (v.fence_running && v.fence_handler == id) {
+      v.fence_running = false;
+      State s = v.state;
+      // Exit codes of fence-peer (drbd-protocol §6.5): 3 inconsistent, 4 outdated, 5 unreachable, 6 peer is primary, 7 stonithed.
+      const char* verdict = nullptr;
+      switch (exit_code) {
+        case 3: s.pdsk = Disk::kInconsistent; verdict = "the peer's disk is Inconsistent"; break;
+        case 4: s.pdsk = Disk::kOutdated; verdict = "the peer was outdated"; break;
+        case 5:
+          // Unreachable is not dead: with stonith we stay frozen; resource-only goes on only if it never froze.
+          verdict = "the peer could not be reached";
+          break;
+        case 6:
+          verdict = "the peer is Primary: our disk is Outdated";
+          s.disk = s.disk == Disk::kUpToDate ? Disk::kOutdated : s.disk;
+          break;
+        case 7: s.pdsk = Disk::kOutdated; verdict = "the peer was stonithed"; break;
+        default: break;
+      }
+      if (verdict == nullptr) {
+        Log(2, v.index, "fence-peer handler ended with exit code " + std::to_string(exit_code) + ": nothing is known of the peer");
+      } else {
+        Log(1, v.index, std::string("fence-peer helper: ") + verdict);
+      }
+      if (v.state.conn >= Conn::kConnected) continue;  // came back meanwhile
+      if (exit_code == 3 || exit_code == 4 || exit_code == 7) {
+        if (v.new_uuid_after_fence && v.meta_ok()) {
+          v.new_uuid_after_fence = false;
+          NewCurrent(v);
+        }
+        s.susp_fen = false;
+        Force(v, s);
+      } else if (exit_code == 6) {
+        Force(v, s);
+      } else if (v.state.susp_fen) {
+        v.reason = "I/O is frozen: the fence-peer handler could not fence the peer; reconnect it, or fence it by hand and run resume-io";
+        Changed();
+      }
+    }
+    if (v.waiting_handler == id) {
+      v.waiting_handler = 0;
+      if (v.state.conn == Conn::kWFSyncUuid && v.pending_sync_uuid != 0) {
+        if (exit_code != 0) {
+          DropLater(Conn::kDisconnecting, true, "before-resync-target handler returned " + std::to_string(exit_code) + ", dropping connection.");
+        } else {
+          BecomeSyncTarget(v);
+        }
+      } else if (v.state.conn == Conn::kWFBitMapS && v.source_waits) {
+        v.source_waits = false;
+        if (exit_code == 3) {
+          DropLater(Conn::kDisconnecting, true, "before-resync-source handler returned 3, dropping connection.");
+        } else {
+          BecomeSyncSource(v);
+        }
+      }
+    }
+  }
+}
+
+HandshakeAction ResourceImpl::SyncHandshake(Volume& v, Role peer_role, Disk peer_disk, std::string& why, bool& refused) {
+  HandshakeInput in;
+  in.compare.self = v.super_block.uuids;
+  in.compare.peer = {v.peer_uuids.uuid[0], v.peer_uuids.uuid[1], v.peer_uuids.uuid[2], v.peer_uuids.uuid[3]};
+  in.compare.self_crashed_primary = v.crashed_primary;
+  in.compare.peer_crashed_primary = (v.peer_uuids.flags & kUuidFlagCrashedPrimary) != 0;
+  in.compare.self_primary = v.state.role == Role::kPrimary;
+  in.compare.peer_primary = peer_role == Role::kPrimary;
+  in.compare.resolve_conflicts = resolve_conflicts;
+  in.compare.feature_wsame = (features & kFeatureWsame) != 0;
+  in.self_disk = v.state.disk;
+  if (v.state.disk == Disk::kNegotiating) {
+    in.self_disk = (v.super_block.flags & kMdConsistent) == 0 ? Disk::kInconsistent : Disk::kConsistent;
+  }
+  in.peer_disk = peer_disk;
+  in.self_bits_set = v.bitmap->set_count();
+  in.peer_bits_set = v.peer_uuids.bits_set;
+  in.after_sb_0pri = config.net.after_sb_0pri;
+  in.after_sb_1pri = config.net.after_sb_1pri;
+  in.after_sb_2pri = config.net.after_sb_2pri;
+  in.always_asbp = config.net.always_asbp;
+  in.rr_conflict = config.net.rr_conflict;
+  in.self_discard_my_data = discard_my_data;
+  in.peer_discard_my_data = peer_discard_my_data || (v.peer_uuids.flags & kUuidFlagDiscardMyData) != 0;
+  in.dry_run = tentative || peer_dry_run;
+
+  Log(0, v.index, "drbd_sync_handshake: self " + Spell(in.compare.self) + " bits:" + std::to_string(in.self_bits_set) +
+                      " flags:" + std::to_string(in.compare.self_crashed_primary ? 2 : 0));
+  Log(0, v.index, "peer " + Spell(in.compare.peer) + " bits:" + std::to_string(in.peer_bits_set) + " flags:" + std::to_string(v.peer_uuids.flags));
+  const HandshakeDecision d = DecideHandshake(in);
+  Log(0, v.index, "uuid_compare()=" + std::to_string(d.compare.value) + " by rule " + std::to_string(d.compare.rule));
+  if (!(d.compare.self == v.super_block.uuids)) {
+    v.super_block.uuids = d.compare.self;
+    MarkMeta(v);
+  }
+  v.peer_uuids.uuid = {d.compare.peer.current, d.compare.peer.bitmap, d.compare.peer.history0, d.compare.peer.history1};
+  if (d.split_brain_seen) CallHandler("initial-split-brain", v.index, false);
+  if (d.reason[0] != '\0') Log(d.split_brain_seen ? 1 : 0, v.index, d.reason);
+  refused = false;
+  switch (d.action) {
+    case HandshakeAction::kSplitBrain:
+      refused = true;
+      why = "Split-Brain detected but unresolved, dropping connection!";
+      CallHandler("split-brain", v.index, false);
+      break;
+    case HandshakeAction::kUnrelated:
+      refused = true;
+      why = "Unrelated data, aborting!";
+      break;
+    case HandshakeAction::kRefused:
+      refused = true;
+      why = d.reason;
+      if (d.call_pri_lost) CallHandler("pri-lost", v.index, false);
+      break;
+    case HandshakeAction::kDryRun:
+      refused = true;
+      why = d.reason;
+      break;
+    default:
+      if (d.call_pri_lost) CallHandler("pri-lost-after-sb", v.index, false);
+      break;
+  }
+  return d.action;
+}
+
+void ResourceImpl::OnState(Volume& v, State peer) {
+  const State os = v.state;
+  if (conn < Conn::kWFReportParams) return;
+  // §5.5 rule 1
+  Disk peer_disk = peer.disk;
+  if (peer_disk == Disk::kNegotiating) {
+    peer_disk = (v.peer_uuids.flags & kUuidFlagInconsistent) != 0 ? Disk::kInconsistent : Disk::kConsistent;
+  }
+  // rule 2
+  if (os.conn > Conn::kConnected && os.disk == Disk::kUpToDate && (os.pdsk == Disk::kInconsistent || os.pdsk == Disk::kConsistent) &&
+      peer_disk == Disk::kUpToDate) {
+    if (peer.conn > Conn::kConnected && peer.conn < Conn::kSyncSource) {
+      peer_disk = Disk::kInconsistent;
+    } else if (os.conn >= Conn::kSyncSource && peer.conn == Conn::kConnected) {
+      v.run.peer_finished = true;
+      CheckSourceDone(v);
+      return;
+    }
+  }
+  // rule 3
+  if (os.conn == Conn::kVerifyT && os.disk == Disk::kUpToDate && peer.conn == Conn::kConnected && peer_disk == Disk::kUpToDate) {
+    ReportOutOfSync(v, true);
+    State s = v.state;
+    s.conn = Conn::kConnected;
+    Force(v, s);
+    return;
+  }
+  // rule 4
+  if (os.conn == Conn::kConnected && os.pdsk == Disk::kUpToDate && peer_disk == Disk::kInconsistent && peer.conn > Conn::kSyncSource) {
+    peer_disk = Disk::kUpToDate;
+  }
+  State ns = os;
+  // A target that could not take all blocks says Connected with an Inconsistent disk: the run is over on our side too.
+  if ((os.conn == Conn::kSyncSource || os.conn == Conn::kPausedSyncS) && peer.conn == Conn::kConnected && peer_disk <= Disk::kInconsistent &&
+      v.run.started != 0) {
+    ns.conn = Conn::kConnected;
+  }
+  if (os.conn == Conn::kWFReportParams || !v.params_done) ns.conn = Conn::kConnected;
+  if (peer.conn == Conn::kAhead) ns.conn = Conn::kBehind;
+
+  const bool first = !v.params_done;
+  HandshakeAction action = HandshakeAction::kNoSync;
+  bool handshake = false;
+  if (v.have_peer_uuids && peer_disk >= Disk::kNegotiating && peer_disk != Disk::kDUnknown && os.disk >= Disk::kNegotiating && v.disk_phase == Volume::DiskPhase::kOpen) {
+    handshake = first;
+    handshake |= os.conn == Conn::kConnected && (peer.disk == Disk::kNegotiating || os.disk == Disk::kNegotiating);
+    handshake |= v.consider_resync;
+    handshake |= os.conn == Conn::kConnected && peer.conn >= Conn::kStartingSyncS && peer.conn <= Conn::kWFBitMapT;
+  }
+  if (handshake) {
+    v.consider_resync = false;
+    std::string why;
+    bool refused = false;
+    action = SyncHandshake(v, peer.role, peer_disk, why, refused);
+    if (refused) {
+      if (os.disk == Disk::kNegotiating && !first) {
+        Log(2, v.index, why + " The disk stays unattached.");
+        State s = os;
+        s.disk = Disk::kFailed;
+        v.reason = why;
+        Force(v, s);
+        return;
+      }
+      if (!first && peer.disk == Disk::kNegotiating) {
+        Log(1, v.index, "Disk attach process on the peer node was aborted.");
+        peer_disk = Disk::kDiskless;
+        action = HandshakeAction::kNoSync;
+      } else {
+        Drop(Conn::kDisconnecting, action != HandshakeAction::kDryRun || tentative, why);
+        return;
+      }
+    }
+    switch (action) {
+      case HandshakeAction::kSourceBitmap:
+      case HandshakeAction::kSourceFull: ns.conn = Conn::kWFBitMapS; break;
+      case HandshakeAction::kTargetBitmap:
+      case HandshakeAction::kTargetFull: ns.conn = Conn::kWFBitMapT; break;
+      default: break;
+    }
+  }
+  if (ns.disk == Disk::kNegotiating && (first || handshake)) {
+    if (!v.have_peer_uuids || peer_disk < Disk::kNegotiating || action == HandshakeAction::kNoSync) {
+      ns.disk = v.disk_before_negotiating;
+    } else if (ns.conn == Conn::kWFBitMapT) {
+      ns.disk = (v.super_block.flags & kMdConsistent) == 0 ? Disk::kInconsistent : Disk::kOutdated;
+    }
+  }
+  ns.peer = peer.role;
+  ns.pdsk = peer_disk;
+  ns.peer_isp = peer.aftr_isp || peer.user_isp;
+
+  if (first) {
+    State out;
+    const Verdict verdict = Decide(os, ns, Context(v), out);
+    if (static_cast<int>(verdict) < 1) {
+      Drop(Conn::kDisconnecting, true, std::string("the peer's state is not compatible: ") + VerdictText(verdict));
+      return;
+    }
+  }
+  // Both Inconsistent: a peer that becomes Primary by force decides (drbd-protocol §10 trap 14).
+  const bool both_inconsistent = ns.disk == Disk::kInconsistent && ns.pdsk == Disk::kInconsistent && ns.conn == Conn::kConnected &&
+                                 ns.role == Role::kSecondary && ns.peer == Role::kSecondary;
+  v.params_done = true;
+  if (first) {
+    bool all = true;
+    for (auto& o : volumes) all = all && o->params_done;
+    if (conn == Conn::kWFReportParams) {
+      conn = Conn::kConnected;
+      reason.clear();
+      connected_at = now;
+    }
+    (void)all;
+  }
+  Force(v, ns);
+  v.consider_resync = both_inconsistent;
+  if (first) v.after_meta.send_state = true;
+
+  const bool wants_sync = v.state.conn == Conn::kWFBitMapS || v.state.conn == Conn::kWFBitMapT;
+  if (!first && handshake && wants_sync && peer.conn <= Conn::kConnected && peer.disk != Disk::kNegotiating) {
+    v.after_meta.send_uuids = v.after_meta.send_state = true;  // rule 9
+  }
+  if (!first && handshake && peer.disk == Disk::kNegotiating) {
+    v.after_meta.send_uuids = v.after_meta.send_state = true;
+  }
+  if (wants_sync && handshake) StartBitmapExchange(v, action);
+  if (handshake && action == HandshakeAction::kNoSync && v.bitmap != nullptr && v.bitmap->set_count() != 0 && v.state.disk == Disk::kUpToDate) {
+    Log(0, v.index, "No resync, but " + std::to_string(v.bitmap->set_count()) + " bits in bitmap!");
+  }
+  discard_my_data = discard_my_data && !AllParamsDone();
+  v.kick_due = true;
+  if (busy) command_wakeup = now;
+}
+
+bool ResourceImpl::AllParamsDone() const {
+  for (const auto& v : volumes) {
+    if (!v->params_done) return false;
+  }
+  return true;
+}
+
+}  // namespace drbdts::core

@@ -1,0 +1,783 @@
+#include "frontend/fuse_loop.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <functional>
+#include <utility>
+
+#include "core/assert.h"
+#include "frontend/device_node.h"
+#include "frontend/holders.h"
+#include "frontend/loop_device.h"
+#include "frontend/notify.h"
+
+namespace drbdts::frontend {
+namespace {
+
+constexpr uint32_t kMaxPayloadBytes = 1u << 20;
+constexpr uint32_t kMaxPages = kMaxPayloadBytes / core::PageArena::kPageBytes;
+// Requests are read into one piece of memory after the other, cut from a larger run: small requests then lie side by side instead of splitting the
+// arena into pieces too short for a large one.
+constexpr uint32_t kReservePages = 2 * kMaxPages;
+constexpr uint32_t kSlots = 1024;  // the kernel keeps at most kMaxBackground data requests open, and a few others
+constexpr uint16_t kMaxBackground = 512;
+constexpr uint16_t kCongestion = 384;
+constexpr uint32_t kPiecesInFlight = 8;
+constexpr uint32_t kFileBlockBytes = 4096;
+constexpr uint64_t kAttributesValidSeconds = 365ull * 24 * 3600;
+constexpr uint64_t kRootNode = 1;
+constexpr unsigned kLoopMajor = 7;
+constexpr int kLoopAttempts = 64;
+constexpr uint32_t kPunchHole = 0x03;  // FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE
+constexpr uint32_t kZeroRange = 0x11;  // FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE
+
+enum NoticeKind : int { kMounted, kStarted, kStartFailed, kStopped, kStopRefused, kHolders, kResized, kCleaned };
+
+dev_t LoopDevice(int number) { return makedev(kLoopMajor, static_cast<unsigned>(number)); }
+
+int WriteNotification(int fuse_fd, int32_t code, const void* data, size_t bytes) {
+  fuse_out_header header{static_cast<uint32_t>(sizeof(fuse_out_header) + bytes), code, 0};
+  iovec vectors[2] = {{&header, sizeof header}, {const_cast<void*>(data), bytes}};
+  return writev(fuse_fd, vectors, bytes == 0 ? 1 : 2) < 0 ? errno : 0;
+}
+
+/// What the worker needs to know about the volume; copied into each job, because a job may outlive the front end.
+struct Plan {
+  FrontendConfig config;
+  std::string tag;
+  int loop_number = -1;
+  uint64_t sectors = 0;
+
+  std::string KeptNameFor(int number) const { return FormatKeptName({config.resource, config.volume, number, config.block_bytes}); }
+  void Forget(int number) const {
+    // The manager being away is no reason to fail here: a descriptor whose device is gone is told from a good one by the next life.
+    if (!config.notify_socket.empty()) RemoveStoredFd(config.notify_socket, KeptNameFor(number));
+  }
+  void RemoveNames(int number) const {
+    RemoveLinks(config.device, config.links);
+    RemoveDeviceNode(config.device, LoopDevice(number));
+  }
+  Outcome MakeNames(int number) const {
+    Outcome outcome = MakeDeviceNode(config.device, LoopDevice(number), LoopPath(number));
+    return outcome.ok() ? MakeLinks(config.device, config.links) : outcome;
+  }
+};
+
+/// A device of an earlier life whose descriptor is lost (no keeper): every I/O on it fails. Freed if nobody holds it any more.
+void ClearStale(const Plan& plan) {
+  int number = LoopNumberOfNode(plan.config.device);
+  if (number < 0 || !DescribeHolders(number, plan.config.device, plan.config.links).empty()) return;
+  DetachLoop(number, plan.tag, plan.config.device);
+}
+
+/// Attaches a free loop device to the mounted file; the descriptor is stored under that number before.
+Outcome AttachLoop(Plan& plan, int fuse_fd, int backing_fd, bool stored) {
+  for (int attempt = 0; attempt < kLoopAttempts; ++attempt) {
+    if (attempt > 0 || plan.loop_number < 0) {
+      int number = -1;
+      if (int error = FindFreeLoop(&number); error != 0) return {error, "no free loop device: " + std::string(std::strerror(error))};
+      int before = plan.loop_number;
+      plan.loop_number = number;
+      if (stored && number != before) {
+        int error = StoreFd(plan.config.notify_socket, plan.KeptNameFor(number), fuse_fd);
+        plan.Forget(before);
+        if (error != 0) return {error, "the service manager does not store the device's descriptor: " + std::string(std::strerror(error))};
+      }
+    }
+    int loop_fd = OpenLoop(plan.loop_number, O_RDWR);
+    int error = loop_fd < 0 ? errno : ConfigureLoop(loop_fd, backing_fd, plan.config.block_bytes, plan.tag);
+    if (loop_fd >= 0) close(loop_fd);
+    if (error == 0) return {};
+    if (error != EBUSY && error != ENXIO) return {error, "cannot attach " + LoopPath(plan.loop_number) + ": " + std::strerror(error)};
+  }
+  return {EBUSY, "other programs take every free loop device first"};
+}
+
+Outcome MakeDevice(Plan& plan, int fuse_fd, Worker::Post& post) {
+  ClearStale(plan);
+  const bool stored = !plan.config.notify_socket.empty();
+  if (int error = FindFreeLoop(&plan.loop_number); error != 0) return {error, "no free loop device (modprobe loop): " + std::string(std::strerror(error))};
+  if (stored) {
+    // Before the mount, so before the first request can be read.
+    int error = StoreFd(plan.config.notify_socket, plan.KeptNameFor(plan.loop_number), fuse_fd);
+    if (error != 0) return {error, "the service manager does not store the device's descriptor: " + std::string(std::strerror(error))};
+  }
+  int mount_fd = -1;
+  Outcome outcome = MountDetached(fuse_fd, plan.tag, &mount_fd);
+  if (outcome.ok()) {
+    post({kMounted, 0, {}, 0});
+    int backing_fd = OpenMountRoot(mount_fd);
+    if (backing_fd < 0) {
+      outcome = {errno, "cannot open the volume's file: " + std::string(std::strerror(errno))};
+    } else {
+      outcome = AttachLoop(plan, fuse_fd, backing_fd, stored);
+      close(backing_fd);
+    }
+    close(mount_fd);
+    if (outcome.ok()) {
+      outcome = plan.MakeNames(plan.loop_number);
+      if (!outcome.ok()) {
+        plan.RemoveNames(plan.loop_number);
+        DetachLoop(plan.loop_number, plan.tag, plan.config.device);
+      }
+    }
+  }
+  if (!outcome.ok() && stored) plan.Forget(plan.loop_number);
+  return outcome;
+}
+
+/// Finds the loop device of a taken-over connection among `numbers`, the ones its stored names tell.
+Outcome FindOwnLoop(Plan& plan, int fuse_fd, const std::vector<int>& numbers) {
+  for (int number : numbers) {
+    int loop_fd = OpenLoop(number, O_RDONLY);
+    if (loop_fd < 0) continue;
+    std::string tag;
+    int error = ReadLoopTag(loop_fd, &tag);
+    close(loop_fd);
+    if (error != 0 || tag != plan.tag) continue;
+    plan.loop_number = number;
+    for (int other : numbers) {
+      if (other != number) plan.Forget(other);
+    }
+    if (LoopSectors(number) != plan.sectors) {
+      fuse_notify_inval_inode_out changed{kRootNode, -1, 0};
+      WriteNotification(fuse_fd, FUSE_NOTIFY_INVAL_INODE, &changed, sizeof changed);
+      if (int resize_error = RefreshLoopSize(number); resize_error != 0) return {resize_error, "cannot resize " + LoopPath(number)};
+    }
+    Outcome outcome = plan.MakeNames(number);
+    uint32_t block_bytes = LoopBlockBytes(number);
+    if (outcome.ok() && block_bytes != plan.config.block_bytes) {
+      outcome.detail = "the device keeps its block size of " + std::to_string(block_bytes) + " bytes until it is made anew";
+    }
+    return outcome;
+  }
+  return {ENODEV, "the device of the earlier life is not attached any more"};
+}
+
+Outcome RemoveDevice(const Plan& plan) {
+  std::string holders = DescribeHolders(plan.loop_number, plan.config.device, plan.config.links);
+  if (!holders.empty()) return {EBUSY, holders};
+  Outcome outcome = DetachLoop(plan.loop_number, plan.tag, plan.config.device);
+  if (outcome.error == EBUSY) {
+    holders = DescribeHolders(plan.loop_number, plan.config.device, plan.config.links);
+    outcome.detail = !holders.empty() ? holders : plan.config.device + " is in use by a process or mount that cannot be seen from here (another container?)";
+  }
+  if (!outcome.ok()) return outcome;
+  plan.RemoveNames(plan.loop_number);
+  plan.Forget(plan.loop_number);
+  return {};
+}
+
+}  // namespace
+
+FuseLoop::FuseLoop(BlockTarget& target, FrontendEvents& events, FrontendConfig config)
+    : target_(target),
+      events_(events),
+      config_(std::move(config)),
+      kept_(config_.kept),
+      tag_(LoopTag(config_.resource, config_.volume)),
+      sectors_(config_.sectors),
+      slots_(kSlots) {
+  for (uint32_t i = kSlots; i-- > 0;) {
+    slots_[i].next = free_slot_;
+    free_slot_ = i;
+  }
+  PlaceSecondarySign(config_.device, config_.resource, config_.volume);
+}
+
+FuseLoop::~FuseLoop() {
+  if (!abandoned_) RemoveSecondarySign(config_.device);
+  GiveReserve();
+  CloseFuse();
+}
+
+uint64_t FuseLoop::SizeBytes() const { return sectors_ * 512 / config_.block_bytes * config_.block_bytes; }
+
+// ---- phases ----
+
+void FuseLoop::Start() {
+  if (phase_ != Phase::kIdle) {
+    events_.OnUp(EALREADY, config_.device + " is there already");
+    return;
+  }
+  if (config_.block_bytes != 512 && config_.block_bytes != 4096) {
+    events_.OnUp(EINVAL, "block size must be 512 or 4096, not " + std::to_string(config_.block_bytes));
+    return;
+  }
+  ++connection_;
+  std::vector<KeptFd> mine;
+  for (KeptFd& kept : kept_) {
+    KeptName name;
+    if (kept.fd >= 0 && ParseKeptName(kept.name, &name) && name.resource == config_.resource && name.volume == config_.volume) {
+      mine.push_back(std::exchange(kept, KeptFd{}));
+    }
+  }
+  phase_ = Phase::kStarting;
+  stop_wanted_ = false;
+  if (mine.empty()) {
+    StartFresh();
+  } else {
+    TakeOver(std::move(mine));
+  }
+}
+
+void FuseLoop::StartFresh() {
+  fuse_fd_ = open("/dev/fuse", O_RDWR | O_CLOEXEC | O_NONBLOCK);
+  int job_fd = fuse_fd_ < 0 ? -1 : fcntl(fuse_fd_, F_DUPFD_CLOEXEC, 3);
+  if (job_fd < 0) {
+    int error = errno;
+    CloseFuse();
+    GoIdle(true);
+    events_.OnUp(error, "cannot open /dev/fuse (modprobe fuse): " + std::string(std::strerror(error)));
+    return;
+  }
+  worker_.Run([plan = Plan{config_, tag_, -1, sectors_}, job_fd](Worker::Post& post) mutable {
+    Outcome outcome = MakeDevice(plan, job_fd, post);
+    close(job_fd);
+    post({outcome.ok() ? kStarted : kStartFailed, outcome.error, outcome.detail, plan.loop_number});
+  });
+}
+
+void FuseLoop::TakeOver(std::vector<KeptFd> mine) {
+  // Usually one. Several only if the earlier life died while it changed loop numbers, or could not reach the service manager.
+  std::vector<int> numbers;
+  std::vector<std::string> dead;
+  int error = ENODEV;
+  for (const KeptFd& kept : mine) {
+    fcntl(kept.fd, F_SETFD, FD_CLOEXEC);
+    int flags = fcntl(kept.fd, F_GETFL);
+    if (flags >= 0) fcntl(kept.fd, F_SETFL, flags | O_NONBLOCK);
+    KeptName name;
+    ParseKeptName(kept.name, &name);
+    int resend_error = WriteNotification(kept.fd, kFuseNotifyResend, nullptr, 0);
+    if (resend_error == 0) {
+      numbers.push_back(name.loop_number);
+      if (fuse_fd_ < 0) {
+        fuse_fd_ = kept.fd;
+        continue;
+      }
+    } else {
+      error = resend_error;
+      dead.push_back(kept.name);
+    }
+    close(kept.fd);
+  }
+  Plan plan{config_, tag_, -1, sectors_};
+  if (fuse_fd_ < 0) {
+    std::string detail = error == EINVAL || error == EOPNOTSUPP ? "this kernel cannot resend requests (Linux 6.9 can): the device of the earlier life is lost"
+                                         : "the device of the earlier life is gone: " + std::string(std::strerror(error));
+    worker_.Run([plan, dead, error, detail](Worker::Post& post) {
+      for (const std::string& name : dead) RemoveStoredFd(plan.config.notify_socket, name);
+      if (int number = LoopNumberOfNode(plan.config.device); number >= 0) plan.RemoveNames(number);
+      post({kStartFailed, error, detail, -1});
+    });
+    return;
+  }
+  serving_ = true;  // before the checks: they may need answers
+  int job_fd = fcntl(fuse_fd_, F_DUPFD_CLOEXEC, 3);
+  worker_.Run([plan, job_fd, numbers, dead](Worker::Post& post) mutable {
+    Outcome outcome = FindOwnLoop(plan, job_fd, numbers);
+    if (job_fd >= 0) close(job_fd);
+    for (const std::string& name : dead) RemoveStoredFd(plan.config.notify_socket, name);
+    if (!outcome.ok()) {
+      for (int number : numbers) plan.Forget(number);
+    }
+    post({outcome.ok() ? kStarted : kStartFailed, outcome.error, outcome.detail, plan.loop_number});
+  });
+}
+
+void FuseLoop::Stop() {
+  if (phase_ == Phase::kIdle) {
+    events_.OnDown(0, {});
+    return;
+  }
+  if (phase_ == Phase::kStarting) {
+    stop_wanted_ = true;  // as soon as it is there
+    return;
+  }
+  if (phase_ != Phase::kUp) return;  // on its way out: OnDown comes
+  phase_ = Phase::kStopping;
+  worker_.Run([plan = Plan{config_, tag_, loop_number_, sectors_}](Worker::Post& post) {
+    Outcome outcome = RemoveDevice(plan);
+    post({outcome.ok() ? kStopped : kStopRefused, outcome.error, outcome.detail, 0});
+  });
+}
+
+void FuseLoop::CheckHolders() {
+  if (!up()) {
+    events_.OnHolders({});
+    return;
+  }
+  worker_.Run([device = config_.device, links = config_.links, number = loop_number_](Worker::Post& post) {
+    post({kHolders, 0, DescribeHolders(number, device, links), 0});
+  });
+}
+
+void FuseLoop::Resize(uint64_t sectors) {
+  sectors_ = sectors;
+  if (phase_ != Phase::kUp) return;  // Start and take-over use the new size
+  int job_fd = fcntl(fuse_fd_, F_DUPFD_CLOEXEC, 3);
+  worker_.Run([job_fd, number = loop_number_](Worker::Post& post) {
+    fuse_notify_inval_inode_out changed{kRootNode, -1, 0};
+    int error = job_fd < 0 ? EMFILE : WriteNotification(job_fd, FUSE_NOTIFY_INVAL_INODE, &changed, sizeof changed);
+    if (error == 0) error = RefreshLoopSize(number);
+    if (job_fd >= 0) close(job_fd);
+    post({kResized, error, error == 0 ? "" : "cannot resize " + LoopPath(number) + ": " + std::strerror(error), 0});
+  });
+}
+
+void FuseLoop::Abandon() {
+  abandoned_ = true;
+  for (KeptFd& kept : kept_) {
+    // Not taken over in this life; the service manager has its own copy.
+    if (kept.fd >= 0) close(std::exchange(kept.fd, -1));
+  }
+  GiveReserve();
+  CloseFuse();
+  phase_ = Phase::kIdle;
+}
+
+void FuseLoop::CloseFuse() {
+  serving_ = false;
+  if (fuse_fd_ >= 0) close(std::exchange(fuse_fd_, -1));
+  ++connection_;  // whatever is still on its way gets no answer
+  while (waiting_head_ != kNone) {
+    uint32_t index = PopWaiting();
+    slots_[index].next_byte = slots_[index].end_byte;
+    if (slots_[index].in_flight == 0) Finish(index);
+  }
+}
+
+void FuseLoop::GoIdle(bool show_sign) {
+  phase_ = Phase::kIdle;
+  loop_number_ = -1;
+  GiveReserve();
+  if (show_sign) PlaceSecondarySign(config_.device, config_.resource, config_.volume);
+}
+
+void FuseLoop::OnNotice() {
+  woken_ = false;
+  for (Notice& notice : worker_.Take()) {
+    switch (notice.kind) {
+      case kMounted:
+        serving_ = fuse_fd_ >= 0;
+        break;
+      case kStarted:
+        if (phase_ != Phase::kStarting) break;  // abandoned, or lost meanwhile
+        phase_ = Phase::kUp;
+        loop_number_ = notice.value;
+        events_.OnUp(0, notice.detail);
+        if (std::exchange(stop_wanted_, false)) Stop();
+        break;
+      case kStartFailed:
+        if (phase_ == Phase::kIdle) break;
+        CloseFuse();
+        GoIdle(true);
+        events_.OnUp(notice.error, notice.detail);
+        if (std::exchange(stop_wanted_, false)) Stop();
+        break;
+      case kStopped:
+        if (phase_ == Phase::kIdle) break;
+        CloseFuse();
+        GoIdle(true);
+        events_.OnDown(0, {});
+        break;
+      case kStopRefused:
+        if (phase_ != Phase::kStopping) break;
+        phase_ = Phase::kUp;
+        events_.OnDown(notice.error, notice.detail);
+        break;
+      case kHolders:
+        events_.OnHolders(notice.detail);
+        break;
+      case kResized:
+        events_.OnResized(notice.error, notice.detail);
+        break;
+      case kCleaned:
+        if (phase_ != Phase::kGone) break;
+        GoIdle(true);
+        events_.OnDown(ENODEV, notice.detail);
+        break;
+      default:
+        CHECK(false);
+    }
+  }
+  if (waiting_head_ != kNone) SubmitWaiting();
+}
+
+void FuseLoop::OnConnectionLost() {
+  if (phase_ == Phase::kUp) {
+    phase_ = Phase::kGone;
+    CloseFuse();
+    worker_.Run([plan = Plan{config_, tag_, loop_number_, sectors_}](Worker::Post& post) {
+      plan.RemoveNames(plan.loop_number);
+      ReleaseDeadLoop(plan.loop_number, plan.tag);
+      plan.Forget(plan.loop_number);
+      post({kCleaned, 0, LoopPath(plan.loop_number) + " under " + plan.config.device + " was detached or its FUSE connection aborted by somebody else", 0});
+    });
+  } else {
+    // While starting or stopping the worker finds out itself; no more requests from here.
+    serving_ = false;
+  }
+}
+
+// ---- requests ----
+
+bool FuseLoop::EnsureReserve() {
+  if (reserve_.count >= kMaxPages) return true;
+  GiveReserve();
+  reserve_ = target_.arena().Take(kReservePages);
+  if (!reserve_) reserve_ = target_.arena().Take(kMaxPages);
+  return static_cast<bool>(reserve_);
+}
+
+void FuseLoop::GiveReserve() {
+  if (reserve_) target_.arena().Give(reserve_);
+  reserve_ = {};
+}
+
+core::Buffer FuseLoop::CutReserve(uint32_t pages) {
+  CHECK(pages > 0 && pages <= reserve_.count);
+  core::Buffer cut{reserve_.page, pages};
+  reserve_.page += pages;
+  reserve_.count -= pages;
+  return cut;
+}
+
+bool FuseLoop::OnReadable(uint32_t budget) {
+  if (!serving_) return true;
+  if (!SubmitWaiting()) return false;
+  for (; budget > 0; --budget) {
+    // While the device is being made its attributes must be answered even if the volume takes no requests yet; data requests then wait here.
+    if (free_slot_ == kNone || (phase_ == Phase::kUp && !target_.CanAccept()) || !EnsureReserve()) return false;
+    // The header goes into a place of its own, so the payload starts on a page: it can go to disk and socket as it lies.
+    iovec vectors[2] = {{header_, sizeof header_}, {target_.arena().Bytes(reserve_).data(), kMaxPayloadBytes}};
+    ssize_t length = readv(fuse_fd_, vectors, 2);
+    if (length < 0) {
+      if (errno == EAGAIN) return true;
+      if (errno == EINTR || errno == ENOENT) continue;  // ENOENT: the request was taken back
+      OnConnectionLost();
+      return true;
+    }
+    Dispatch(static_cast<size_t>(length));
+    if (!serving_) return true;
+  }
+  return false;
+}
+
+void FuseLoop::Dispatch(size_t length) {
+  fuse_in_header header;
+  if (length < sizeof header) return;
+  std::memcpy(&header, header_, sizeof header);
+  switch (header.opcode) {
+    case FUSE_READ:
+      OnRead(header);
+      break;
+    case FUSE_WRITE:
+      OnWrite(header, length);
+      break;
+    case FUSE_FSYNC:
+      Queue(TakeSlot(header.unique, core::BlockOp::kFlush));
+      break;
+    case FUSE_FALLOCATE:
+      OnFallocate(header);
+      break;
+    case FUSE_INIT:
+      OnInit(header);
+      break;
+    case FUSE_GETATTR:
+      ReplyAttributes(header.unique);
+      break;
+    case FUSE_OPEN: {
+      fuse_open_out out{};
+      out.fh = 1;
+      out.open_flags = kFopenDirectIo | kFopenParallelDirectWrites;
+      Reply(header.unique, 0, &out, sizeof out);
+      break;
+    }
+    case FUSE_STATFS:
+      ReplyStatfs(header.unique);
+      break;
+    case FUSE_RELEASE:
+    case FUSE_DESTROY:
+      Reply(header.unique, 0);
+      break;
+    case FUSE_FORGET:
+    case FUSE_BATCH_FORGET:
+      break;  // never answered
+    default:
+      Reply(header.unique, ENOSYS);
+  }
+}
+
+void FuseLoop::OnInit(const fuse_in_header& header) {
+  // major, minor, readahead, flags, flags2
+  uint32_t in[5];
+  std::memcpy(in, header_ + sizeof(fuse_in_header), sizeof in);
+  if (in[0] != FUSE_KERNEL_VERSION || in[1] < kFuseMinorNeeded) {
+    Reply(header.unique, EPROTO);
+    return;
+  }
+  const uint64_t offered = in[3] | ((in[3] & kFuseInitExt) != 0 ? static_cast<uint64_t>(in[4]) << 32 : 0);
+  const uint64_t wanted =
+      FUSE_ASYNC_DIO | FUSE_BIG_WRITES | FUSE_MAX_PAGES | FUSE_PARALLEL_DIROPS | kFuseInitExt | kFuseHasResend;
+  const uint64_t agreed = offered & wanted;
+  fuse_init_out out{};
+  out.major = FUSE_KERNEL_VERSION;
+  out.minor = std::min(in[1], kFuseMinorSpoken);
+  out.max_readahead = in[2];
+  out.flags = static_cast<uint32_t>(agreed);
+  out.flags2 = static_cast<uint32_t>(agreed >> 32);
+  out.max_background = kMaxBackground;
+  out.congestion_threshold = kCongestion;
+  out.max_write = kMaxPayloadBytes;
+  out.max_pages = kMaxPages;
+  out.time_gran = 1;
+  Reply(header.unique, 0, &out, sizeof out);
+}
+
+void FuseLoop::ReplyAttributes(uint64_t unique) {
+  fuse_attr_out out{};
+  // For ever: a process killed while it asks for them would have to wait for the next life to answer.
+  out.attr_valid = kAttributesValidSeconds;
+  out.attr.ino = kRootNode;
+  out.attr.size = SizeBytes();
+  out.attr.blocks = SizeBytes() / 512;
+  out.attr.mode = S_IFREG | 0600;
+  out.attr.nlink = 1;
+  out.attr.uid = geteuid();
+  out.attr.gid = getegid();
+  out.attr.blksize = kFileBlockBytes;
+  Reply(unique, 0, &out, sizeof out);
+}
+
+void FuseLoop::ReplyStatfs(uint64_t unique) {
+  // Loop takes the block size as its discard granularity and offers no discard at all without an answer.
+  fuse_statfs_out out{};
+  out.st.blocks = SizeBytes() / kFileBlockBytes;
+  out.st.files = 1;
+  out.st.bsize = kFileBlockBytes;
+  out.st.frsize = kFileBlockBytes;
+  out.st.namelen = 255;
+  Reply(unique, 0, &out, sizeof out);
+}
+
+void FuseLoop::OnRead(const fuse_in_header& header) {
+  fuse_read_in in;
+  std::memcpy(&in, header_ + sizeof header, sizeof in);
+  const uint64_t size = SizeBytes();
+  if (in.offset % 512 != 0 || in.size % 512 != 0 || in.size > kMaxPayloadBytes) {
+    Reply(header.unique, EINVAL);
+    return;
+  }
+  const uint32_t bytes = in.offset >= size ? 0 : static_cast<uint32_t>(std::min<uint64_t>(in.size, size - in.offset));
+  if (bytes == 0) {
+    Reply(header.unique, 0);  // the end of the file
+    return;
+  }
+  uint32_t index = TakeSlot(header.unique, core::BlockOp::kRead);
+  Slot& slot = slots_[index];
+  slot.next_byte = in.offset;
+  slot.end_byte = in.offset + bytes;
+  slot.bytes = bytes;
+  slot.buffer = CutReserve((bytes + core::PageArena::kPageBytes - 1) / core::PageArena::kPageBytes);
+  Queue(index);
+}
+
+void FuseLoop::OnWrite(const fuse_in_header& header, size_t length) {
+  fuse_write_in in;
+  std::memcpy(&in, header_ + sizeof header, sizeof in);
+  const uint64_t size = SizeBytes();
+  if (in.offset % 512 != 0 || in.size % 512 != 0 || in.size == 0 || in.size > kMaxPayloadBytes || length != kFuseWriteHeaderBytes + in.size) {
+    Reply(header.unique, EINVAL);
+    return;
+  }
+  if (in.offset > size || in.size > size - in.offset) {
+    Reply(header.unique, ENOSPC);
+    return;
+  }
+  uint32_t index = TakeSlot(header.unique, core::BlockOp::kWrite);
+  Slot& slot = slots_[index];
+  slot.next_byte = in.offset;
+  slot.end_byte = in.offset + in.size;
+  slot.bytes = in.size;
+  slot.buffer = CutReserve((in.size + core::PageArena::kPageBytes - 1) / core::PageArena::kPageBytes);
+  Queue(index);
+}
+
+void FuseLoop::OnFallocate(const fuse_in_header& header) {
+  fuse_fallocate_in in;
+  std::memcpy(&in, header_ + sizeof header, sizeof in);
+  const uint64_t size = SizeBytes();
+  if (in.mode != kPunchHole && in.mode != kZeroRange) {
+    Reply(header.unique, EOPNOTSUPP);
+    return;
+  }
+  if (in.offset % 512 != 0 || in.length % 512 != 0 || in.offset > size || in.length > size - in.offset) {
+    Reply(header.unique, EINVAL);
+    return;
+  }
+  if (in.length == 0) {
+    Reply(header.unique, 0);
+    return;
+  }
+  // Loop sends a punched hole for a discard, but also for "write zeroes, you may deallocate" (ext4 relies on it for its inode tables): the two look
+  // the same, so the range must read back as zeroes. A zeroed range is sent only when the blocks must stay allocated: no unmapping there.
+  uint32_t index = TakeSlot(header.unique, core::BlockOp::kWriteZeroes);
+  Slot& slot = slots_[index];
+  slot.may_unmap = in.mode == kPunchHole;
+  slot.next_byte = in.offset;
+  slot.end_byte = in.offset + in.length;
+  Queue(index);
+}
+
+void FuseLoop::Reply(uint64_t unique, int error, const void* data, size_t bytes) {
+  // An error number the kernel does not know would make it refuse the answer, and the request would wait for ever.
+  if (error < 0 || error > 511) error = EIO;
+  if (error != 0) bytes = 0;
+  fuse_out_header header{static_cast<uint32_t>(sizeof(fuse_out_header) + bytes), -error, unique};
+  iovec vectors[2] = {{&header, sizeof header}, {const_cast<void*>(data), bytes}};
+  ssize_t written;
+  do {
+    written = writev(fuse_fd_, vectors, bytes == 0 ? 1 : 2);
+  } while (written < 0 && errno == EINTR);
+  // ENOENT: the request was taken back. ENODEV: the device is gone, the next read says so.
+}
+
+uint32_t FuseLoop::TakeSlot(uint64_t unique, core::BlockOp op) {
+  uint32_t index = free_slot_;
+  CHECK(index != kNone);
+  Slot& slot = slots_[index];
+  free_slot_ = slot.next;
+  uint32_t generation = slot.generation + 1;
+  slot = Slot{};
+  slot.unique = unique;
+  slot.op = op;
+  slot.generation = generation;
+  slot.connection = connection_;
+  return index;
+}
+
+/// Appends a request to the waiting list and submits what the target takes.
+void FuseLoop::Queue(uint32_t index) {
+  Slot& slot = slots_[index];
+  slot.waiting = true;
+  slot.next = kNone;
+  if (waiting_tail_ == kNone) {
+    waiting_head_ = index;
+  } else {
+    slots_[waiting_tail_].next = index;
+  }
+  waiting_tail_ = index;
+  SubmitWaiting();
+}
+
+/// Submits waiting requests in order. False if the target takes no more.
+bool FuseLoop::SubmitWaiting() {
+  while (waiting_head_ != kNone) {
+    if (!target_.CanAccept()) return false;
+    SubmitPieces(PopWaiting());
+  }
+  return true;
+}
+
+void FuseLoop::SubmitPieces(uint32_t index) {
+  Slot& slot = slots_[index];
+  core::BlockIo io;
+  io.tag = static_cast<uint64_t>(slot.generation) << 32 | index;
+  io.op = slot.op;
+  io.may_unmap = slot.may_unmap;
+  if (slot.op != core::BlockOp::kWriteZeroes) {
+    io.sector = slot.next_byte / 512;
+    io.bytes = slot.bytes;
+    io.data = slot.buffer ? target_.arena().Bytes(slot.buffer).data() : nullptr;
+    slot.next_byte = slot.end_byte;
+    slot.in_flight = 1;
+    target_.Submit(io);
+    return;
+  }
+  // Pieces may complete inside Submit(): they must not finish the request under our feet.
+  slot.submitting = true;
+  while (slot.next_byte < slot.end_byte && slot.in_flight < kPiecesInFlight && target_.CanAccept()) {
+    io.sector = slot.next_byte / 512;
+    io.bytes = static_cast<uint32_t>(std::min<uint64_t>(slot.end_byte - slot.next_byte, core::kMaxDiscardPieceBytes));
+    slot.next_byte += io.bytes;
+    ++slot.in_flight;
+    target_.Submit(io);
+  }
+  slot.submitting = false;
+  if (slot.next_byte < slot.end_byte) {
+    if (slot.in_flight < kPiecesInFlight) WaitFirst(index);  // the target is full; otherwise the next completion goes on
+  } else if (slot.in_flight == 0) {
+    Finish(index);
+  }
+}
+
+void FuseLoop::WaitFirst(uint32_t index) {
+  Slot& slot = slots_[index];
+  slot.waiting = true;
+  slot.next = waiting_head_;
+  waiting_head_ = index;
+  if (waiting_tail_ == kNone) waiting_tail_ = index;
+}
+
+uint32_t FuseLoop::PopWaiting() {
+  uint32_t index = waiting_head_;
+  Slot& slot = slots_[index];
+  waiting_head_ = slot.next;
+  if (waiting_head_ == kNone) waiting_tail_ = kNone;
+  slot.waiting = false;
+  slot.next = kNone;
+  return index;
+}
+
+void FuseLoop::Complete(uint64_t tag, int error) {
+  uint32_t index = static_cast<uint32_t>(tag);
+  CHECK(index < kSlots);
+  Slot& slot = slots_[index];
+  CHECK(slot.generation == static_cast<uint32_t>(tag >> 32) && slot.in_flight > 0);
+  --slot.in_flight;
+  if (error != 0 && slot.error == 0) slot.error = error;
+  // After an error, or when nobody waits for the answer any more, the rest is not tried.
+  if (slot.error != 0 || slot.connection != connection_) slot.next_byte = slot.end_byte;
+  if (!slot.submitting && !slot.waiting) {
+    if (slot.next_byte < slot.end_byte) {
+      WaitFirst(index);  // more pieces to submit, but not from inside a completion
+    } else if (slot.in_flight == 0) {
+      Finish(index);
+    }
+  }
+  if (waiting_head_ != kNone && !woken_) {
+    woken_ = true;
+    worker_.Wake();
+  }
+}
+
+void FuseLoop::Finish(uint32_t index) {
+  Slot& slot = slots_[index];
+  if (slot.connection == connection_ && fuse_fd_ >= 0) {
+    if (slot.error != 0) {
+      Reply(slot.unique, slot.error);
+    } else if (slot.op == core::BlockOp::kRead) {
+      Reply(slot.unique, 0, target_.arena().Bytes(slot.buffer).data(), slot.bytes);
+    } else if (slot.op == core::BlockOp::kWrite) {
+      fuse_write_out out{slot.bytes, 0};
+      Reply(slot.unique, 0, &out, sizeof out);
+    } else {
+      Reply(slot.unique, 0);
+    }
+  }
+  if (slot.buffer) target_.arena().Give(slot.buffer);
+  slot.buffer = {};
+  slot.next = free_slot_;
+  free_slot_ = index;
+}
+
+}  // namespace drbdts::frontend

@@ -1,0 +1,87 @@
+/** The command table: commander's program with every command of drbdts registered. */
+import { Command, Option } from 'commander';
+import type { Registry } from './commands/command.js';
+import { registerCompletion } from './commands/completion.js';
+import { registerConfig } from './commands/config.js';
+import { registerConnection } from './commands/connection.js';
+import { registerDevice } from './commands/device.js';
+import { registerEvents } from './commands/events.js';
+import { registerExplain } from './commands/explain.js';
+import { registerLifecycle } from './commands/lifecycle.js';
+import { registerMetaData } from './commands/meta-data.js';
+import { registerResync } from './commands/resync.js';
+import { registerRole } from './commands/role.js';
+import { registerShell } from './commands/shell.js';
+import { registerStates } from './commands/states.js';
+import { registerStatus } from './commands/status.js';
+import { registerWait } from './commands/wait.js';
+import type { CliContext, GlobalOptions } from './context.js';
+import { exitCodes } from './exit-codes.js';
+
+export const defaultSocket = '/run/drbdts/drbdtsd.sock';
+export const defaultConfig = '/etc/drbdts/drbdts.yaml';
+
+export interface Program {
+  readonly command: Command;
+  /** Exit code of the command that ran. */
+  readonly exitCode: () => number;
+}
+
+/** Builds the command table. `makeContext` is called when a command runs, with the global options of its command line. */
+export function createProgram(version: string, makeContext: (options: GlobalOptions) => CliContext): Program {
+  let exitCode: number = exitCodes.ok;
+  const program = new Command('drbdts');
+  program
+    .description('administer replicated block volumes; commands and states are those of DRBD 8.4')
+    .version(`drbdts ${version}`, '-V, --version', 'print the version')
+    .addOption(new Option('--socket <path>', 'control socket of drbdtsd').env('DRBDTS_SOCKET').default(defaultSocket))
+    .addOption(
+      new Option('--config <file>', 'configuration, for commands that work without the daemon').env('DRBDTS_CONFIG').default(defaultConfig),
+    )
+    .addOption(new Option('--node <name>', 'name of this node in the configuration (default: host name)').env('DRBDTS_NODE'))
+    .option('--json', 'print JSON')
+    .option('-v, --verbose', 'print more')
+    .helpOption('-h, --help', 'print help')
+    .helpCommand('help [command]', 'print help and an example for a command')
+    .configureHelp({ showGlobalOptions: true })
+    .addHelpText(
+      'after',
+      '\nRESOURCE is a name such as r0, a volume such as r0/1, or all.\nExit codes are those of drbdadm; 20: drbdtsd is not running.\n',
+    )
+    .exitOverride();
+
+  const registryFor = (parent: Command): Registry => ({
+    add: (usage, description, example) => {
+      const indented = example.replaceAll('\n', '\n  ');
+      return parent.command(usage).description(description).addHelpText('after', `\nExample:\n  ${indented}\n`);
+    },
+    group: (name, description) => registryFor(parent.command(name).description(description)),
+    run: (handler) => {
+      return async (...args) => {
+        exitCode = await handler(makeContext(program.opts<GlobalOptions>()), ...args);
+      };
+    },
+  });
+  const registry = registryFor(program);
+  program.commandsGroup('Life cycle:');
+  registerLifecycle(registry);
+  registerConnection(registry);
+  registerRole(registry);
+  program.commandsGroup('State:');
+  registerStatus(registry);
+  registerStates(registry);
+  registerEvents(registry);
+  registerWait(registry);
+  program.commandsGroup('Resync:');
+  registerResync(registry);
+  program.commandsGroup('Disk and meta-data:');
+  registerMetaData(registry);
+  registerDevice(registry);
+  program.commandsGroup('Configuration:');
+  registerConfig(registry);
+  registerShell(registry);
+  program.commandsGroup('Help:');
+  registerExplain(registry);
+  registerCompletion(registry, program);
+  return { command: program, exitCode: () => exitCode };
+}

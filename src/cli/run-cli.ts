@@ -1,0 +1,43 @@
+/** Runs one command line: everything of main.ts that does not touch the process itself. */
+import { CommanderError } from 'commander';
+import type { CliContext, GlobalOptions } from './context.js';
+import { printLines } from './context.js';
+import { exitCodes } from './exit-codes.js';
+import { reportFailure } from './failure.js';
+import { createProgram, defaultConfig, defaultSocket } from './program.js';
+import { defaultWatchSeconds, fillWatchInterval } from './usage.js';
+import { formatUsageError } from './usage-error.js';
+
+/** Parses and runs `args` (without node and script); resolves with the exit code, never rejects. */
+export async function runCli(
+  args: readonly string[],
+  version: string,
+  makeContext: (options: GlobalOptions) => CliContext,
+): Promise<number> {
+  let used: CliContext | null = null;
+  const contextOf = (options: GlobalOptions): CliContext => {
+    used = makeContext(options);
+    return used;
+  };
+  const program = createProgram(version, contextOf);
+  const plain = (): CliContext => used ?? makeContext({ socket: defaultSocket, config: defaultConfig });
+  for (const command of [program.command, ...program.command.commands, ...program.command.commands.flatMap((group) => group.commands)]) {
+    command.configureOutput({
+      writeOut: (text) => plain().stdout.write(text),
+      writeErr: (text) => plain().stderr.write(text),
+      // usage errors are worded below
+      outputError: () => {},
+    });
+  }
+  try {
+    await program.command.parseAsync(fillWatchInterval(args, defaultWatchSeconds), { from: 'user' });
+    return program.exitCode();
+  } catch (error) {
+    const context = plain();
+    if (error instanceof CommanderError) {
+      printLines(context.stderr, formatUsageError(error, program.command, args));
+      return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
+    }
+    return reportFailure(context, error);
+  }
+}

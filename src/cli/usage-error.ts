@@ -1,0 +1,21 @@
+/** Commander's errors as drbdadm words them. */
+import type { Command, CommanderError } from 'commander';
+
+/** Lines for stderr; none when commander has printed what was asked for (help, version). */
+export function formatUsageError(error: CommanderError, program: Command, args: readonly string[]): string[] {
+  const name = args.find((arg) => program.commands.some((command) => command.name() === arg));
+  const see = `  See \`drbdts help${name === undefined ? '' : ` ${name}`}\`.`;
+  const [first = '', ...rest] = error.message.replace(/^error: /, '').split('\n');
+  switch (error.code) {
+    case 'commander.help':
+    case 'commander.helpDisplayed':
+    case 'commander.version':
+      return [];
+    case 'commander.unknownCommand':
+      return [`drbdts: ${first.replace(/^unknown command/, 'Unknown command')}`, ...rest.map((line) => `  ${line}`), see];
+    case 'commander.missingArgument':
+      return [first.includes("'resource'") ? 'drbdts: No resource names specified' : `drbdts: ${first}`, see];
+    default:
+      return [`drbdts: ${first}`, ...rest.map((line) => `  ${line}`), see];
+  }
+}

@@ -1,0 +1,175 @@
+/**
+ * The control API's client: one method per path of messages.ts. A refusal of the daemon rejects with a DrbdtsError (its `reply` is the
+ * daemon's ErrorReply); no answer at all with ERR_DAEMON_UNREACHABLE.
+ */
+import { request as httpRequest, type IncomingMessage } from 'node:http';
+import type { z } from 'zod';
+import { DrbdtsError, drbdtsError } from '../shared/errors.js';
+import {
+  type ConfigCheckReply,
+  type ConfigCheckRequest,
+  configCheckReply,
+  type EventRecord,
+  errorReply,
+  eventRecord,
+  type ProgressRecord,
+  progressRecord,
+  type ReloadReply,
+  reloadReply,
+  type StatusReply,
+  statusReply,
+  type Verb,
+  type VerbReply,
+  type VerbRequest,
+  type VersionReply,
+  verbReply,
+  versionReply,
+} from './messages.js';
+import { EventStreamReader } from './sse.js';
+
+export const defaultSocket = '/run/drbdts/drbdtsd.sock';
+
+export interface EventsOptions {
+  readonly resource?: string;
+  /** stop after the initial dump. */
+  readonly now?: boolean;
+  readonly signal?: AbortSignal;
+}
+
+export interface VerbOptions {
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (record: ProgressRecord) => void;
+}
+
+export class ControlClient {
+  private readonly socket: string;
+
+  constructor(socket: string = defaultSocket) {
+    this.socket = socket;
+  }
+
+  async status(resource?: string): Promise<StatusReply> {
+    return this.json('GET', resource === undefined ? '/v1/status' : `/v1/status/${encodeURIComponent(resource)}`, statusReply);
+  }
+
+  /** The text of 8.4's /proc/drbd. */
+  async proc(): Promise<string> {
+    return readText(await this.open('GET', '/v1/proc'));
+  }
+
+  async verb(resource: string, verb: Verb, request: VerbRequest = {}, options: VerbOptions = {}): Promise<VerbReply> {
+    const path = `/v1/resources/${encodeURIComponent(resource)}/${verb}`;
+    if (options.onProgress === undefined) return this.json('POST', path, verbReply, request, options.signal);
+    const response = await this.open('POST', path, request, options.signal, 'text/event-stream');
+    for await (const { event, data } of readEvents(response)) {
+      const value: unknown = JSON.parse(data);
+      if (event === 'progress') options.onProgress(progressRecord.parse(value));
+      else if (event === 'reply') return verbReply.parse(value);
+      else if (event === 'error') throw new DrbdtsError(errorReply.parse(value));
+    }
+    throw this.unreachable(new Error('the daemon ended during the command'));
+  }
+
+  /** Initial dump, `exists -`, then changes until `signal` fires or the daemon goes away (then it rejects). */
+  async *events(options: EventsOptions = {}): AsyncGenerator<EventRecord, void, undefined> {
+    const query = new URLSearchParams();
+    if (options.resource !== undefined) query.set('resource', options.resource);
+    if (options.now === true) query.set('now', '1');
+    try {
+      const response = await this.open('GET', `/v1/events?${query}`, undefined, options.signal, 'text/event-stream');
+      for await (const { data } of readEvents(response)) yield eventRecord.parse(JSON.parse(data));
+    } catch (error) {
+      if (options.signal?.aborted === true) return;
+      throw error instanceof DrbdtsError ? error : this.unreachable(error as Error);
+    }
+    if (options.now !== true && options.signal?.aborted !== true) throw this.unreachable(new Error('the daemon ended'));
+  }
+
+  /** The configuration in force, secrets masked. */
+  async config(): Promise<unknown> {
+    return JSON.parse(await readText(await this.open('GET', '/v1/config')));
+  }
+
+  async checkConfig(request: ConfigCheckRequest = {}): Promise<ConfigCheckReply> {
+    return this.json('POST', '/v1/config/check', configCheckReply, request);
+  }
+
+  async reload(): Promise<ReloadReply> {
+    return this.json('POST', '/v1/reload', reloadReply, {});
+  }
+
+  async version(): Promise<VersionReply> {
+    return this.json('GET', '/v1/version', versionReply);
+  }
+
+  private async json<S extends z.ZodType>(
+    method: string,
+    path: string,
+    schema: S,
+    body?: unknown,
+    signal?: AbortSignal,
+  ): Promise<z.infer<S>> {
+    const text = await readText(await this.open(method, path, body, signal));
+    const parsed = schema.safeParse(JSON.parse(text));
+    if (parsed.success) return parsed.data;
+    throw drbdtsError('ERR_INTERNAL', {
+      values: { reason: `the daemon's reply does not fit: ${parsed.error.message}` },
+      remedy: 'Update drbdtsd and drbdts together.',
+    });
+  }
+
+  private unreachable(cause: Error): DrbdtsError {
+    const reason = (cause as NodeJS.ErrnoException).code ?? cause.message;
+    return drbdtsError('ERR_DAEMON_UNREACHABLE', { values: { socket: this.socket, reason }, place: this.socket, cause });
+  }
+
+  private async open(
+    method: string,
+    path: string,
+    body?: unknown,
+    signal?: AbortSignal,
+    accept = 'application/json',
+  ): Promise<IncomingMessage> {
+    const text = body === undefined ? '' : JSON.stringify(body);
+    const response = await new Promise<IncomingMessage>((resolve, reject) => {
+      const headers = { accept, 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) };
+      const request = httpRequest({
+        socketPath: this.socket,
+        method,
+        path,
+        headers,
+        agent: false,
+        ...(signal === undefined ? {} : { signal }),
+      });
+      request.once('response', resolve);
+      request.once('error', (error) => reject(signal?.aborted === true ? error : this.unreachable(error)));
+      request.end(text);
+    });
+    if (response.statusCode === 200) return response;
+    const reply = await readText(response);
+    const parsed = errorReply.safeParse(safeJson(reply));
+    if (parsed.success) throw new DrbdtsError(parsed.data);
+    throw drbdtsError('ERR_INTERNAL', { values: { reason: `the daemon answered ${response.statusCode}: ${reply.slice(0, 200)}` } });
+  }
+}
+
+function safeJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
+async function readText(response: IncomingMessage): Promise<string> {
+  response.setEncoding('utf8');
+  let text = '';
+  for await (const chunk of response as AsyncIterable<string>) text += chunk;
+  return text;
+}
+
+async function* readEvents(response: IncomingMessage): AsyncGenerator<{ event: string; data: string }, void, undefined> {
+  const reader = new EventStreamReader();
+  response.setEncoding('utf8');
+  for await (const chunk of response as AsyncIterable<string>) yield* reader.push(chunk);
+}

@@ -1,0 +1,171 @@
+/**
+ * The control API: JSON over HTTP/1.1 on a unix socket (mode 0600, default /run/drbdts/drbdtsd.sock).
+ * Schemas here are the one definition for server, client and documentation.
+ *
+ *   GET  /v1/status                      -> StatusReply
+ *   GET  /v1/status/:resource            -> StatusReply with one resource (404 ERR_UNKNOWN_RESOURCE)
+ *   GET  /v1/proc                        -> text/plain, the text of 8.4's /proc/drbd
+ *   GET  /v1/events[?resource=][&now=1]  -> text/event-stream of EventRecord (initial dump, `exists -`, then changes)
+ *   POST /v1/resources/:resource/:verb   -> VerbReply; body VerbRequest. Verbs: those of the CLI
+ *   GET  /v1/config                      -> the configuration in force (secrets masked)
+ *   POST /v1/config/check                -> {problems}
+ *   POST /v1/reload                      -> read the configuration again
+ *   GET  /v1/version
+ * Long verbs (wait-*, resync) may be followed with `Accept: text/event-stream`: progress records, then the reply.
+ */
+import { z } from 'zod';
+import { connectionStates, diskStates, roles } from '../shared/terms.js';
+
+const role = z.enum(roles);
+const connectionState = z.enum(connectionStates);
+const diskState = z.enum(diskStates);
+
+export const volumeStatus = z.object({
+  volume: z.number().int(),
+  minor: z.number().int(),
+  device: z.string(),
+  deviceUp: z.boolean(),
+  disk: diskState,
+  peerDisk: diskState,
+  connection: connectionState,
+  role,
+  peerRole: role,
+  sizeKib: z.number(),
+  /** mount point and type when the device is mounted in the daemon's or any process's namespace */
+  mounted: z.string().nullable(),
+  fstype: z.string().nullable(),
+  uuids: z.object({ current: z.string(), bitmap: z.string(), history0: z.string(), history1: z.string() }),
+  metaFlags: z.number().int(),
+  outOfSyncKib: z.number(),
+  flags: z.string(),
+  suspended: z.array(z.enum(['user', 'no-data', 'fencing'])),
+  resyncSuspended: z.array(z.enum(['user', 'peer', 'dependency'])),
+  resync: z
+    .object({
+      kind: z.enum(['resync', 'verify']),
+      totalKib: z.number(),
+      leftKib: z.number(),
+      failedKib: z.number(),
+      percent: z.number(),
+      speedKibPerS: z.number(),
+      averageKibPerS: z.number(),
+      wantKibPerS: z.number(),
+      finishSeconds: z.number(),
+      stalled: z.boolean(),
+    })
+    .nullable(),
+  counters: z.record(z.string(), z.number()),
+  writeOrdering: z.string(),
+  reason: z.string(),
+});
+export type VolumeStatus = z.infer<typeof volumeStatus>;
+
+export const resourceStatus = z.object({
+  name: z.string(),
+  /** false: configured but down */
+  up: z.boolean(),
+  role,
+  peerRole: role,
+  peerName: z.string(),
+  connection: connectionState,
+  connectionReason: z.string(),
+  protocol: z.string(),
+  agreedVersion: z.number().int(),
+  features: z.number().int(),
+  volumes: z.array(volumeStatus),
+});
+export type ResourceStatus = z.infer<typeof resourceStatus>;
+
+export const statusReply = z.object({ node: z.string(), version: z.string(), resources: z.array(resourceStatus) });
+export type StatusReply = z.infer<typeof statusReply>;
+
+export const verbs = [
+  'create-md', 'dump-md', 'get-gi', 'apply-al', 'wipe-md', 'up', 'down', 'attach', 'detach', 'connect', 'disconnect', 'primary', 'secondary',
+  'invalidate', 'invalidate-remote', 'outdate', 'pause-sync', 'resume-sync', 'new-current-uuid', 'verify', 'resize', 'adjust',
+  'wait-connect', 'wait-sync', 'suspend-io', 'resume-io',
+] as const;
+export type Verb = (typeof verbs)[number];
+
+/** Arguments of all verbs; each verb takes only its own and refuses others by name. */
+export const verbRequest = z
+  .object({
+    volume: z.number().int().nonnegative().optional(),
+    force: z.boolean().optional(),
+    discardMyData: z.boolean().optional(),
+    tentative: z.boolean().optional(),
+    clearBitmap: z.boolean().optional(),
+    assumeClean: z.boolean().optional(),
+    size: z.string().optional(),
+    start: z.string().optional(),
+    timeoutSeconds: z.number().nonnegative().optional(),
+    alStripes: z.number().int().positive().optional(),
+    alStripeSizeKb: z.number().int().positive().optional(),
+  })
+  .strict();
+export type VerbRequest = z.infer<typeof verbRequest>;
+
+export const verbReply = z.object({
+  /** lines for stdout, exactly what the CLI prints */
+  output: z.array(z.string()),
+  /** what was done, for --json */
+  results: z.array(z.object({ resource: z.string(), volume: z.number().int().nullable(), code: z.number().int(), text: z.string() })),
+});
+export type VerbReply = z.infer<typeof verbReply>;
+
+/** Body of every non-2xx reply. `exitCode` is drbdadm's (drbd-protocol §5.8). */
+export const errorReply = z.object({
+  code: z.string(),
+  message: z.string(),
+  remedy: z.string(),
+  place: z.string(),
+  exitCode: z.number().int(),
+  /** DRBD's number when there is one: -2, 127, ... */
+  drbdCode: z.number().int().nullable(),
+  details: z.record(z.string(), z.unknown()),
+});
+export type ErrorReply = z.infer<typeof errorReply>;
+
+/** One record of the event stream, attributes as `drbdsetup events2` names them (drbd-protocol §8.4). */
+export const eventRecord = z.object({
+  time: z.string(),
+  verb: z.enum(['exists', 'create', 'change', 'destroy', 'call', 'response']),
+  object: z.enum(['resource', 'connection', 'device', 'peer-device', 'helper', '-']),
+  attributes: z.record(z.string(), z.string()),
+});
+export type EventRecord = z.infer<typeof eventRecord>;
+
+/** One finding in a configuration file; lines and columns count from 1. */
+export const configProblem = z.object({
+  severity: z.enum(['error', 'warning']),
+  code: z.string(),
+  file: z.string(),
+  line: z.number().int(),
+  column: z.number().int(),
+  message: z.string(),
+  remedy: z.string(),
+});
+export type ConfigProblem = z.infer<typeof configProblem>;
+
+/** Body of `POST /v1/config/check`: a text to check, or nothing for the daemon's own file as it is on disk now. */
+export const configCheckRequest = z.object({ text: z.string().optional(), file: z.string().optional() }).strict();
+export type ConfigCheckRequest = z.infer<typeof configCheckRequest>;
+export const configCheckReply = z.object({ problems: z.array(configProblem) });
+export type ConfigCheckReply = z.infer<typeof configCheckReply>;
+
+/** Reply of `POST /v1/reload`: names of the resources whose configuration changed; `adjust` carries the changes out. */
+export const reloadReply = z.object({ changed: z.array(z.string()), problems: z.array(configProblem) });
+export type ReloadReply = z.infer<typeof reloadReply>;
+
+export const versionReply = z.object({ version: z.string(), protocol: z.object({ min: z.number().int(), max: z.number().int() }), pid: z.number().int() });
+export type VersionReply = z.infer<typeof versionReply>;
+
+/** `event: progress` of a verb that is followed; the stream ends with `event: reply` (VerbReply) or `event: error` (ErrorReply). */
+export const progressRecord = z.object({
+  resource: z.string(),
+  volume: z.number().int().nullable(),
+  connection: connectionState,
+  percent: z.number().nullable(),
+  leftKib: z.number().nullable(),
+  totalKib: z.number().nullable(),
+});
+export type ProgressRecord = z.infer<typeof progressRecord>;

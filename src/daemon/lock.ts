@@ -1,0 +1,50 @@
+/** One daemon per state directory: an flock that the kernel drops when the process is gone, however it ended. */
+import { closeSync, ftruncateSync, mkdirSync, openSync, writeSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { type Clock, systemClock } from '../shared/clock.js';
+import { drbdtsError } from '../shared/errors.js';
+
+interface FsExt {
+  flockSync(fd: number, flags: 'exnb' | 'un'): void;
+}
+
+const retryMs = 50;
+
+export interface StateLock {
+  release(): void;
+}
+
+/**
+ * Takes the lock of `stateDir`, which is made if need be. A predecessor that was just killed may take a moment to be gone, so it is
+ * tried for `patienceMs`; then ERR_DAEMON_ALREADY_RUNNING.
+ */
+export async function lockStateDir(stateDir: string, patienceMs = 3000, clock: Clock = systemClock): Promise<StateLock> {
+  const file = join(stateDir, 'drbdtsd.lock');
+  let fd: number;
+  try {
+    mkdirSync(stateDir, { recursive: true, mode: 0o700 });
+    fd = openSync(file, 'a+', 0o600);
+  } catch (error) {
+    throw drbdtsError('ERR_STATE_DIR', { values: { dir: stateDir, reason: (error as Error).message }, place: stateDir, cause: error });
+  }
+  const fsExt = createRequire(import.meta.url)('fs-ext') as FsExt;
+  const deadline = clock.nowMs() + patienceMs;
+  for (;;) {
+    try {
+      fsExt.flockSync(fd, 'exnb');
+      break;
+    } catch (error) {
+      const code = (error as NodeJS.ErrnoException).code;
+      if ((code === 'EAGAIN' || code === 'EWOULDBLOCK') && clock.nowMs() < deadline) {
+        await clock.sleep(retryMs);
+        continue;
+      }
+      closeSync(fd);
+      throw drbdtsError('ERR_DAEMON_ALREADY_RUNNING', { values: { file }, place: file, cause: error });
+    }
+  }
+  ftruncateSync(fd, 0);
+  writeSync(fd, `${process.pid}\n`);
+  return { release: () => closeSync(fd) };
+}

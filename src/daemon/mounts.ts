@@ -1,0 +1,67 @@
+/**
+ * Where a device is mounted, in this or any other mount namespace. `findMount` is pure; `readMountTables` reads one mountinfo per
+ * namespace from /proc.
+ */
+import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
+
+export interface Mount {
+  mountPoint: string;
+  fstype: string;
+}
+
+/** Spaces and the like are written as octal in mountinfo (proc(5)). */
+function unescapeField(field: string): string {
+  return field.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
+}
+
+/** First mount of a device in mountinfo texts, found by device number (`7:3`) or by name. */
+export function findMount(tables: readonly string[], device: string, deviceNumber: string | null): Mount | null {
+  for (const table of tables) {
+    for (const line of table.split('\n')) {
+      const fields = line.split(' ');
+      const dash = fields.indexOf('-');
+      if (dash < 0) continue;
+      const source = unescapeField(fields[dash + 2] ?? '');
+      if ((deviceNumber !== null && fields[2] === deviceNumber) || source === device) {
+        return { mountPoint: unescapeField(fields[4] ?? ''), fstype: fields[dash + 1] ?? '' };
+      }
+    }
+  }
+  return null;
+}
+
+/** `major:minor` of a device node, null when it does not exist. */
+export function deviceNumberOf(device: string): string | null {
+  try {
+    const stat = statSync(device);
+    if (!stat.isBlockDevice()) return null;
+    // makedev of glibc: 12 + 20 bits of major, 8 + 12 bits of minor, interleaved
+    const number = BigInt(stat.rdev);
+    const major = ((number >> 8n) & 0xfffn) | ((number >> 32n) & ~0xfffn);
+    const minor = (number & 0xffn) | ((number >> 12n) & ~0xffn & 0xffffffffn);
+    return `${major}:${minor}`;
+  } catch {
+    return null;
+  }
+}
+
+const namespacesMax = 256;
+
+/** mountinfo of this process first, then of one process in each other mount namespace that may be read. */
+export function readMountTables(): string[] {
+  const tables: string[] = [];
+  const seen = new Set<string>();
+  const read = (pid: string): void => {
+    try {
+      const namespace = readlinkSync(`/proc/${pid}/ns/mnt`);
+      if (seen.has(namespace) || seen.size >= namespacesMax) return;
+      tables.push(readFileSync(`/proc/${pid}/mountinfo`, 'utf8'));
+      seen.add(namespace);
+    } catch {
+      // gone meanwhile, or not ours to see
+    }
+  };
+  read('self');
+  for (const entry of readdirSync('/proc')) if (/^\d+$/.test(entry)) read(entry);
+  return tables;
+}

@@ -1,0 +1,123 @@
+/**
+ * Runs all tests: node:test files below dist/test/{unit,property,process,interop} and, if built, the C++ test binary. Arguments are parts
+ * of paths to choose by (`core_test` chooses the C++ tests). The last line is `N passed, N failed`, with `, N skipped` when there are any.
+ */
+import { spawn } from 'node:child_process';
+import { existsSync, readdirSync, statSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import { run } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+const here = fileURLToPath(new URL('.', import.meta.url));
+const root = join(here, '..', '..');
+const nativeTest = join(root, 'native', 'build', 'Release', 'core_test');
+const concurrency = 2;
+/** files that take the machine to themselves (device nodes, namespaces, load) run after the others, one at a time */
+const alone = ['process', 'interop'];
+
+interface Totals {
+  passed: number;
+  failed: number;
+  skipped: number;
+}
+
+function testFiles(directory: string): string[] {
+  if (!existsSync(directory)) return [];
+  return readdirSync(directory)
+    .sort()
+    .flatMap((name) => {
+      const path = join(directory, name);
+      if (statSync(path).isDirectory()) return testFiles(path);
+      return name.endsWith('.test.js') ? [path] : [];
+    });
+}
+
+function indent(text: string): string {
+  return text.replace(/^/gm, '    ');
+}
+
+function describeError(error: unknown): string {
+  const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
+  if (cause instanceof Error) return cause.stack ?? cause.message;
+  return String(cause);
+}
+
+/** Runs files, prints failures and skips in full and one line per file. */
+async function runFiles(files: string[], parallel: number, totals: Totals): Promise<void> {
+  if (files.length === 0) return;
+  const perFile = new Map<string, Totals>();
+  const stream = run({ files, concurrency: parallel });
+  const count = (file: string | undefined, kind: keyof Totals): void => {
+    totals[kind] += 1;
+    const own = perFile.get(file ?? '') ?? { passed: 0, failed: 0, skipped: 0 };
+    own[kind] += 1;
+    perFile.set(file ?? '', own);
+  };
+  /** a file is reported as a test of its own and a suite is not a test: only what failed without an inner failure is news */
+  const isContainer = (data: { name: string; details: { type?: string | undefined } }): boolean =>
+    data.details.type === 'suite' || files.includes(data.name) || files.includes(join(root, data.name));
+  for await (const event of stream) {
+    if (event.type === 'test:pass') {
+      const { data } = event;
+      if (isContainer(data)) continue;
+      if (data.skip !== undefined && data.skip !== false) {
+        count(data.file, 'skipped');
+        console.log(`skipped: ${data.name} (${data.skip === true ? 'no reason given' : data.skip})`);
+      } else count(data.file, 'passed');
+    } else if (event.type === 'test:fail') {
+      const { data } = event;
+      const code = (data.details.error as { failureType?: string } | undefined)?.failureType;
+      if (code === 'subtestsFailed') continue;
+      count(data.file ?? data.name, 'failed');
+      console.log(`FAILED: ${data.name} (${relative(root, data.file ?? '')})\n${indent(describeError(data.details.error))}`);
+    } else if (event.type === 'test:stderr' || event.type === 'test:stdout') {
+      process.stdout.write(event.data.message);
+    }
+  }
+  for (const file of files) {
+    const own = perFile.get(file) ?? { passed: 0, failed: 0, skipped: 0 };
+    console.log(
+      `${own.failed > 0 ? 'FAILED' : 'ok    '} ${relative(join(root, 'dist', 'test'), file)}: ${own.passed} passed, ${own.failed} failed, ${own.skipped} skipped`,
+    );
+  }
+}
+
+/** doctest's last lines tell how many cases passed; a crash without them is one failure. */
+async function runNative(totals: Totals): Promise<void> {
+  const child = spawn(nativeTest, ['--no-colors=true'], { stdio: ['ignore', 'pipe', 'inherit'] });
+  let output = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    output += text;
+  });
+  const code = await new Promise<number | null>((resolve) => {
+    child.once('error', () => resolve(null));
+    child.once('close', resolve);
+  });
+  const match = /test cases:\s*(\d+)\s*\|\s*(\d+) passed\s*\|\s*(\d+) failed(?:\s*\|\s*(\d+) skipped)?/.exec(output);
+  const passed = Number(match?.[2] ?? 0);
+  let failed = Number(match?.[3] ?? 0);
+  if (code !== 0 && failed === 0) failed = 1;
+  totals.passed += passed;
+  totals.failed += failed;
+  totals.skipped += Number(match?.[4] ?? 0);
+  if (failed > 0) console.log(`FAILED: native tests (exit ${code ?? 'by signal'})\n${indent(output)}`);
+  console.log(`${failed > 0 ? 'FAILED' : 'ok    '} native core_test: ${passed} passed, ${failed} failed`);
+}
+
+const filters = process.argv.slice(2);
+const chosen = (path: string): boolean => filters.length === 0 || filters.some((part) => path.includes(part));
+const filesOf = (names: string[]): string[] =>
+  names.flatMap((name) => testFiles(join(here, name))).filter((file) => chosen(relative(root, file)));
+const totals: Totals = { passed: 0, failed: 0, skipped: 0 };
+if (chosen(nativeTest)) {
+  if (existsSync(nativeTest)) await runNative(totals);
+  else console.log(`native tests are not built (${relative(root, nativeTest)}); npm run build:native builds them`);
+}
+await runFiles(filesOf(['unit', 'property']), concurrency, totals);
+await runFiles(filesOf(alone), 1, totals);
+if (totals.passed + totals.failed + totals.skipped === 0) {
+  console.log(`no test matches ${filters.join(' ')}`);
+  totals.failed = 1;
+}
+console.log(`${totals.passed} passed, ${totals.failed} failed${totals.skipped > 0 ? `, ${totals.skipped} skipped` : ''}`);
+process.exitCode = totals.failed > 0 ? 1 : 0;

@@ -1,0 +1,61 @@
+/** What is installed beside the command line agrees with the command table. */
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { optionTable } from '../../../src/config/options.js';
+import type { Command } from 'commander';
+import { bashCompletion } from '../../../src/cli/completion.js';
+import { createProgram } from '../../../src/cli/program.js';
+
+const read = (path: string): string => readFileSync(new URL(`../../../../resources/${path}`, import.meta.url), 'utf8');
+
+const program = createProgram('0.1.0', () => {
+  throw new Error('no command runs here');
+}).command;
+
+interface Leaf {
+  readonly name: string;
+  readonly command: Command;
+}
+
+const leaves: readonly Leaf[] = program.commands.flatMap((command): Leaf[] =>
+  command.commands.length === 0
+    ? [{ name: command.name(), command }]
+    : command.commands.filter((sub) => sub.name() !== 'help').map((sub) => ({ name: `${command.name()} ${sub.name()}`, command: sub })),
+);
+
+test('resources/completion/drbdts.bash is what `drbdts completion bash` prints', () => {
+  assert.equal(read('completion/drbdts.bash'), bashCompletion(program));
+});
+
+test('commands.md has every command with its description and options', () => {
+  const text = read('docs/commands.md');
+  for (const { name, command } of leaves) {
+    const start = text.indexOf(`\n### ${name}\n`);
+    assert.notEqual(start, -1, name);
+    const section = text.slice(start + 1, text.indexOf('\n##', start + 2) + 1 || undefined).toLowerCase();
+    assert.ok(section.includes(command.description().toLowerCase()), `description of ${name}`);
+    for (const option of command.options) assert.ok(section.includes(option.flags.toLowerCase()), `${name} ${option.flags}`);
+  }
+});
+
+test('drbdts.8 has every command with its options', () => {
+  const text = read('man/drbdts.8');
+  for (const { name, command } of leaves) {
+    const start = text.search(new RegExp(`^\\.It Cm ${name}( |$)`, 'm'));
+    assert.notEqual(start, -1, name);
+    const end = text.indexOf('\n.It Cm ', start + 1);
+    const section = text.slice(start, end === -1 ? undefined : end);
+    for (const option of command.options) assert.ok(section.includes(`Fl Fl ${option.long?.slice(2)}`), `${name} ${option.flags}`);
+  }
+});
+
+test('drbdts.yaml.5 has every option of the configuration', () => {
+  const text = read('man/drbdts.yaml.5');
+  for (const { section, name } of optionTable) {
+    const start = text.indexOf(`.Ss Section ${section}\n`);
+    assert.notEqual(start, -1, section);
+    const end = text.indexOf('\n.Ss ', start + 1);
+    assert.match(text.slice(start, end === -1 ? undefined : end), new RegExp(`^\\.It Cm ${name}$`, 'm'), `${section} ${name}`);
+  }
+});
