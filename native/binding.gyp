@@ -43,8 +43,9 @@
     {
       'target_name': 'core_test',
       'type': 'executable',
+      'include_dirs': ['../test/native'],
       'dependencies': ['io_engine', 'core'],
-      'sources': ['<!@(ls ../test/native/*.cc)'],
+      'sources': ['<!@(ls ../test/native/*.cc)', '<!@(ls keeper/*.cc | grep -v main)'],
       'cflags_cc': ['-fexceptions', '-frtti', '-O1'],
       'cflags_cc!': ['-fno-exceptions', '-fno-rtti'],
       'libraries': ['-luring', '-lz', '-lpthread'],

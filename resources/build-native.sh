@@ -53,4 +53,4 @@ export CC=${CC:-gcc} CXX=${CXX:-g++}
 if command -v ccache >/dev/null && [ -z "${DRBDTS_NO_CCACHE:-}" ]; then
   export CC="ccache $CC" CXX="ccache $CXX"
 fi
-make --no-print-directory --silent -C native/build -j2 BUILDTYPE=Release V=0 "$@"
+make --no-print-directory --silent -C native/build -j2 BUILDTYPE=Release "$@"

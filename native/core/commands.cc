@@ -62,6 +62,7 @@ void ResourceImpl::Advance() {
       case AdminCommand::Kind::kDown: StepDown(); break;
     }
     if (busy && current.id == id && step == step_before && at_volume == volume_before && substep == sub_before) return;
+    ++progress;
   }
 }
 

@@ -498,7 +498,7 @@ void ResourceImpl::OnSizes(Volume& v, const SizesPacket& p) {
   // The device stays as it is while a peer without a disk only repeats what it knows.
   const uint64_t old = v.size_sectors;
   if (size != 0 && !SetDeviceSize(v, size, (p.dds_flags & kDdsNoResync) != 0 || v.resize_assume_clean, grew)) {
-    Drop(Conn::kDisconnecting, true,
+    DropLater(Conn::kDisconnecting, true,
          "Considerable difference in lower level device sizes: " + std::to_string(size) + "s vs. " + std::to_string(old) + "s; the peer's disk is too small");
     return;
   }

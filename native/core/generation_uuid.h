@@ -83,6 +83,7 @@ struct HandshakeInput {
   bool self_discard_my_data = false;
   bool peer_discard_my_data = false;  // P_UUIDS flag 1 or P_PROTOCOL conn_flags 1
   bool dry_run = false;
+  bool self_negotiating = false;      // our disk is just being attached: a Primary that reads over the network may become target
 };
 
 enum class HandshakeAction : uint8_t {

@@ -159,7 +159,7 @@ HandshakeDecision DecideWithoutDryRun(const HandshakeInput& in) {
   if (value > 0 && in.self_disk <= Disk::kInconsistent) {
     return Drop(out, HandshakeAction::kRefused, "I shall become SyncSource, but I am inconsistent!");
   }
-  if (value < 0 && in.compare.self_primary && !demotes_first && in.self_disk >= Disk::kConsistent) {
+  if (value < 0 && in.compare.self_primary && !demotes_first && in.self_disk >= Disk::kConsistent && !in.self_negotiating) {
     if (in.rr_conflict != RrConflict::kViolently) {
       out.call_pri_lost = in.rr_conflict == RrConflict::kCallPriLost;
       return Drop(out, HandshakeAction::kRefused, "I shall become SyncTarget, but I am primary!");

@@ -46,6 +46,7 @@ void ResourceImpl::MetaPump(Volume& v) {
 
 void ResourceImpl::OnMetaSaved(Volume& v) {
   Volume::AfterMeta todo = v.after_meta;
+  ++progress;
   v.after_meta = {};
   v.kick_due = true;
   if (!Linked()) return;
@@ -136,6 +137,7 @@ void ResourceImpl::BitmapPump(Volume& v) {
   if (v.page_writes == 0) {
     v.write_all_pages = false;
     v.kick_due = true;
+    ++progress;
   }
 }
 

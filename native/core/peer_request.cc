@@ -121,6 +121,7 @@ void ResourceImpl::OnPeerRead(Volume& v, const Packet& p) {
     v.run.verify_left = v.bitmap->bits() - std::min(v.bitmap->bits(), v.run.cursor);
     v.run.total_bits = v.run.verify_left;
   }
+  if (kind == PeerRequest::Kind::kResyncRead || kind == PeerRequest::Kind::kCsumServe) v.run.heard_from_target = true;
   const uint16_t slot = TakePeerSlot(kind, v);
   if (slot == kNoSlot16) {
     Ack(v, refusal, q.sector, q.block_id, q.size);

@@ -201,11 +201,11 @@ void ResourceImpl::OnDataPacket(const Packet& p, Buffer payload) {
         const auto verify = DigestByName(s.verify_alg.data());
         const auto csums = DigestByName(s.csums_alg.data());
         if (!verify.has_value() || *verify != config.net.verify_alg) {
-          Drop(Conn::kDisconnecting, true, std::string("incompatible verify-alg settings: the peer has '") + s.verify_alg.data() + "'");
+          DropLater(Conn::kDisconnecting, true, std::string("incompatible verify-alg settings: the peer has '") + s.verify_alg.data() + "'");
           return;
         }
         if (!csums.has_value() || *csums != config.net.csums_alg) {
-          Drop(Conn::kDisconnecting, true, std::string("incompatible csums-alg settings: the peer has '") + s.csums_alg.data() + "'");
+          DropLater(Conn::kDisconnecting, true, std::string("incompatible csums-alg settings: the peer has '") + s.csums_alg.data() + "'");
           return;
         }
       }
@@ -363,10 +363,15 @@ void ResourceImpl::OnUuids(Volume& v, const UuidsPacket& p) {
 }
 
 void ResourceImpl::OnSyncUuid(Volume& v, uint64_t uuid) {
+  if (v.state.conn == Conn::kConnected || v.state.conn == Conn::kStartingSyncT || v.state.conn == Conn::kWFBitMapT) {
+    v.early_sync_uuid = uuid;  // the answer that makes us wait for it is still on the other socket
+    return;
+  }
   if (v.state.conn != Conn::kWFSyncUuid && v.state.conn != Conn::kBehind) {
     ProtocolError("unexpected P_SYNC_UUID");
     return;
   }
+  v.early_sync_uuid = 0;
   v.pending_sync_uuid = uuid;
   v.waiting_handler = CallHandler("before-resync-target", v.index, true);
 }
@@ -387,7 +392,9 @@ void ResourceImpl::OnStateRequest(Volume* only, const StateRequest& p) {
   const StateRequestWord w = TranslateRequest({p.mask, p.value});
   const bool whole = only == nullptr;
   Verdict verdict = Verdict::kSuccess;
-  if (resolve_conflicts && state_reply_pending && state_request_connection == whole) {
+  if ((w.mask & 0x3) != 0) {
+    verdict = Verdict::kNotSupported;  // nobody but our administrator changes our role
+  } else if (resolve_conflicts && state_reply_pending && state_request_connection == whole) {
     verdict = Verdict::kConcurrentStateChange;
   } else {
     for (auto& v : volumes) {
@@ -414,6 +421,10 @@ void ResourceImpl::OnStateRequest(Volume* only, const StateRequest& p) {
   }
   reply.retcode = static_cast<int32_t>(verdict);
   SendMeta(whole ? 0 : only->config.volume, whole ? Command::kConnStChgReply : Command::kStateChgReply, reply);
+  if (!whole && static_cast<int>(verdict) >= 1) {
+    if (only->state.conn == Conn::kStartingSyncS || only->state.conn == Conn::kStartingSyncT) StartForcedResync(*only);
+    else if (only->state.conn == Conn::kVerifyT && only->run.started == 0) StartVerify(*only, 0);
+  }
   if (whole && static_cast<int>(verdict) >= 1) {
     // The peer leaves: it closes the sockets once it has our answer.
     conn = Conn::kTearDown;

@@ -130,6 +130,7 @@ ResourceImpl::ResourceImpl(const ResourceConfig& c, const Arenas& a, const std::
 
 Action& ResourceImpl::Do(Action::Kind kind, uint16_t volume) {
   Action& a = actions.emplace_back();
+  ++progress;
   a.kind = kind;
   a.volume = volume;
   return a;
@@ -183,6 +184,7 @@ TimeUs ResourceImpl::Deadline() const {
   };
   if (connector.running()) take(connector.deadline());
   take(SessionDeadline());
+  if (drop_pending) take(drop_deadline);
   take(TransferLogDeadline());
   take(command_wakeup);
   for (const auto& v : volumes) {
@@ -197,9 +199,10 @@ TimeUs ResourceImpl::Deadline() const {
 }
 
 void ResourceImpl::Settle() {
-  for (int round = 0; round < 8; ++round) {
+  // Until nothing moves any more: what one part did may be what another waited for.
+  for (int round = 0; round < 32; ++round) {
+    const uint64_t before = progress;
     if (drop_pending) RunPendingDrop();
-    bool again = false;
     for (auto& p : volumes) {
       Volume& v = *p;
       MetaPump(v);
@@ -208,7 +211,7 @@ void ResourceImpl::Settle() {
         v.kick_due = false;
         KickPeer(v);
         Kick(v);
-        again = true;
+        ++progress;
       }
       LogPump(v);
       if (v.bitmap_out != nullptr || v.bitmap_out_wanted) BitmapPumpOut(v);
@@ -216,10 +219,10 @@ void ResourceImpl::Settle() {
       CloseDiskWhenIdle(v);
     }
     PumpReceiveEpochs();
+    if (close_after_send) CloseEpoch();
     if (busy || !queue.empty()) Advance();
-    if (!again && !drop_pending) break;
+    if (progress == before) break;
   }
-  if (drop_pending) RunPendingDrop();
   if (changed) {
     changed = false;
     Do(Action::Kind::kChanged);

@@ -149,6 +149,7 @@ struct ResyncRun {
   uint32_t requests_open = 0;       // target: asked, not answered
   uint32_t writes_open = 0;         // target: answered, not durable
   bool asked_any = false;
+  bool heard_from_target = false;   // source: a request or acknowledgement came after P_SYNC_UUID
   bool finishing = false;           // ping sent
   bool finish_flush = false;
   bool peer_finished = false;       // source: the target said it is done
@@ -278,10 +279,14 @@ struct Volume {
   SectorRange verify_tainted[64];
   uint64_t verify_taint_all_before = 0;
   bool bitmap_received = false;
+  uint64_t early_sync_uuid = 0;      // came before the answer to our own request did
   uint64_t pending_sync_uuid = 0;    // SyncTarget: from P_SYNC_UUID, waiting for the handler
   uint64_t sync_uuid_to_send = 0;
   uint64_t waiting_handler = 0;
   bool fence_running = false;
+  UuidSet corrected_uuids;           // own set as the comparison corrected it
+  bool use_corrected = false;
+  bool equal_current = false;        // the resync began with equal current identifiers
   uint64_t fence_handler = 0;
   bool new_uuid_after_fence = false;
   bool after_send_state = false;
@@ -315,6 +320,7 @@ struct ResourceImpl {
   std::vector<Action> actions;
   std::vector<std::unique_ptr<Volume>> volumes;
   bool changed = false;
+  uint64_t progress = 0;             // counts what moved, see Settle
 
   // ---- connection ----
   Conn conn = Conn::kStandAlone;     // of the connection; volumes refine it once connected
@@ -436,6 +442,8 @@ struct ResourceImpl {
   TimeUs SessionDeadline() const;
   void UpdateDialect();
   bool drop_pending = false;
+  TimeUs drop_deadline = kNever;
+  TimeUs meta_gone_until = kNever;   // the meta socket ended, the data socket not yet
   Conn drop_how = Conn::kBrokenPipe;
   bool drop_stand_alone = false;
   std::string drop_why;

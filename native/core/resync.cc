@@ -39,6 +39,7 @@ void ResourceImpl::StartBitmapExchange(Volume& v, HandshakeAction action) {
     WriteBitmapAll(v);
   }
   v.bitmap_out_wanted = v.state.conn == Conn::kWFBitMapS;
+  v.use_corrected = v.bitmap_out_wanted;
 }
 
 void ResourceImpl::StartForcedResync(Volume& v) {
@@ -62,6 +63,7 @@ void ResourceImpl::BitmapPumpOut(Volume& v) {
     v.bitmap_out_wanted = false;
     return;
   }
+  if (v.after_meta.any()) return;  // identifiers and state go first
   if (v.bitmap_hold) {
     if (v.write_all_pages || v.md_dirty || v.md_in_flight) return;
     v.bitmap_hold = false;
@@ -132,6 +134,8 @@ void ResourceImpl::BecomeSyncSource(Volume& v) {
     DropLater(Conn::kNetworkFailure, false, std::string("cannot become SyncSource: ") + VerdictText(verdict));
     return;
   }
+  if (v.use_corrected) v.super_block.uuids = v.corrected_uuids;
+  v.use_corrected = false;
   v.sync_uuid_to_send = BeginSyncSource(v.super_block.uuids, random.Next64());
   MarkMeta(v);
   v.after_meta.send_sync_uuid = true;  // saved first: otherwise a crash here would leave the target with an identifier nobody knows
@@ -370,6 +374,7 @@ void ResourceImpl::OnResyncFlushed(Volume& v, int error) {
 
 void ResourceImpl::OnResyncAck(Volume& v, const BlockAck& p, bool failed) {
   if (v.bitmap == nullptr) return;
+  v.run.heard_from_target = true;
   const SectorRange range{p.sector, p.sector + p.size / kSectorSize};
   if (failed) {
     v.run.failed_bits += BitsOfSectors(range.size());

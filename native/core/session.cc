@@ -281,7 +281,7 @@ void ResourceImpl::OnProtocol(const ProtocolPacket& p, bool update) {
     why = std::string("incompatible data-integrity-alg settings: '") + AlgorithmOnWire(config.net.data_integrity_alg) + "' here, '" + p.integrity_alg.data() + "' on the peer";
   }
   if (!why.empty()) {
-    Drop(Conn::kDisconnecting, true, why);
+    DropLater(Conn::kDisconnecting, true, why);
     return;
   }
   protocol_received = true;
@@ -404,6 +404,10 @@ void ResourceImpl::SessionTick() {
     return;
   }
   if (phase == SessionPhase::kParameters) {
+    if (meta_gone_until != kNever) {
+      if (meta_gone_until <= now) Drop(conn == Conn::kTearDown ? Conn::kTearDown : Conn::kBrokenPipe, false, "the peer closed the connection");
+      return;
+    }
     if (ping_answer_until <= now) {
       if (last_received + Tenths(config.net.ping_timeout_ds) <= now) {
         Drop(Conn::kNetworkFailure, false, "PingAck did not arrive in time");
@@ -458,6 +462,7 @@ void ResourceImpl::SessionTick() {
 
 TimeUs ResourceImpl::SessionDeadline() const {
   if (phase == SessionPhase::kParameters) {
+    if (meta_gone_until != kNever) return meta_gone_until;
     TimeUs d = std::min(ping_due, ping_answer_until);
     if (app_free.size() != kAppSlots || !links[data].out->empty() || !links[meta].out->empty() || !closed_epochs.empty()) d = std::min(d, ko_check);
     return d;
@@ -474,6 +479,11 @@ void ResourceImpl::OnLinkClosed(LinkId id, int error) {
     Connector::Outputs out;
     connector.OnClosed(id, now, random, out);
     HandleConnector(out);
+    return;
+  }
+  if (id == meta && error == 0 && phase == SessionPhase::kParameters && data != kNoLink && links[data].used) {
+    // What the peer said last may still lie unread on the data socket: its reason for leaving, for one.
+    meta_gone_until = now + Tenths(config.net.ping_timeout_ds);
     return;
   }
   const bool early = phase == SessionPhase::kFeatures;
@@ -496,10 +506,16 @@ void ResourceImpl::DropLater(Conn how, bool stand_alone, const std::string& why)
   drop_how = how;
   drop_stand_alone = stand_alone;
   drop_why = why;
+  // Leaving for good: what the peer needs to come to the same conclusion goes out first.
+  drop_deadline = stand_alone && phase == SessionPhase::kParameters ? now + config.net.ping_timeout_ds * kTenth : now;
+  ++progress;
 }
 
 void ResourceImpl::RunPendingDrop() {
+  const bool unsent = data != kNoLink && links[data].used && (!links[data].out->empty() || (links[meta].used && !links[meta].out->empty()));
+  if (unsent && now < drop_deadline) return;
   drop_pending = false;
+  ++progress;
   Drop(drop_how, drop_stand_alone, drop_why);
 }
 
@@ -518,7 +534,7 @@ void ResourceImpl::Drop(Conn how, bool stand_alone, const std::string& why) {
   const bool handshaking = phase != SessionPhase::kNone;
   phase = SessionPhase::kNone;
   data = meta = kNoLink;
-  ping_due = ping_answer_until = ko_check = phase_until = kNever;
+  ping_due = ping_answer_until = ko_check = phase_until = meta_gone_until = kNever;
   pings_out = 0;
   dialect = WireDialect{};
   agreed_version = features = 0;
@@ -555,6 +571,8 @@ void ResourceImpl::LostPeer(Volume& v) {
   v.bitmap_out.reset();
   v.bitmap_in.reset();
   v.bitmap_out_wanted = v.bitmap_hold = false;
+  v.early_sync_uuid = v.pending_sync_uuid = 0;
+  v.source_waits = v.use_corrected = false;
   v.waiting_handler = 0;
   v.after_meta.send_uuids = v.after_meta.send_state = v.after_meta.send_sizes = v.after_meta.send_sync_uuid = false;
   v.after_meta.finish_target_state = false;

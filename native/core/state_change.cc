@@ -55,6 +55,7 @@ void ResourceImpl::Apply(Volume& v, State next) {
   if (next.susp_fen && next.conn >= Conn::kConnected && v.params_done) next.susp_fen = false;
   const State old = v.state;
   if (next == old) return;
+  ++progress;
   v.state = next;
   const std::string text = DescribeChange(old, next);
   if (!text.empty()) Log(0, v.index, text);
@@ -92,6 +93,18 @@ void ResourceImpl::AfterChange(Volume& v, const State& old) {
   if (old.role != s.role && v.meta_ok()) {
     v.super_block.uuids.current = WithRoleBit(v.super_block.uuids.current, s.role == Role::kPrimary);
     MarkMeta(v);
+  }
+
+  // A target that may have finished, or never begun, must not be left with our current identifier (generation_uuid.h).
+  const bool was_source = old.conn == Conn::kSyncSource || old.conn == Conn::kPausedSyncS;
+  if (was_source && s.conn < Conn::kConnected && v.meta_ok() && v.super_block.uuids.bitmap != 0) {
+    LostSyncTarget lost;
+    lost.may_share_current = v.equal_current && !v.run.heard_from_target;
+    lost.all_acknowledged = v.run.heard_from_target && v.bitmap->set_count() == 0;
+    if (lost.may_share_current || lost.all_acknowledged) {
+      SyncTargetLost(v.super_block.uuids, lost, random.Next64(), s.role == Role::kPrimary);
+      MarkMeta(v);
+    }
   }
 
   // Contact to the peer's data is lost: from here on our data is a generation of its own (drbd-protocol §6.2).
@@ -155,6 +168,7 @@ void ResourceImpl::AfterChange(Volume& v, const State& old) {
     }
     v.kick_due = true;
   }
+  if (s.conn == Conn::kWFSyncUuid && v.early_sync_uuid != 0) OnSyncUuid(v, v.early_sync_uuid);
   if (old.susp != s.susp || old.susp_fen != s.susp_fen || old.disk != s.disk || old.pdsk != s.pdsk) v.kick_due = true;
 
   if (v.after_send_state) {
@@ -253,6 +267,7 @@ HandshakeAction ResourceImpl::SyncHandshake(Volume& v, Role peer_role, Disk peer
   in.rr_conflict = config.net.rr_conflict;
   in.self_discard_my_data = discard_my_data;
   in.peer_discard_my_data = peer_discard_my_data || (v.peer_uuids.flags & kUuidFlagDiscardMyData) != 0;
+  in.self_negotiating = v.state.disk == Disk::kNegotiating;
   in.dry_run = tentative || peer_dry_run;
 
   Log(0, v.index, "drbd_sync_handshake: self " + Spell(in.compare.self) + " bits:" + std::to_string(in.self_bits_set) +
@@ -260,10 +275,9 @@ HandshakeAction ResourceImpl::SyncHandshake(Volume& v, Role peer_role, Disk peer
   Log(0, v.index, "peer " + Spell(in.compare.peer) + " bits:" + std::to_string(in.peer_bits_set) + " flags:" + std::to_string(v.peer_uuids.flags));
   const HandshakeDecision d = DecideHandshake(in);
   Log(0, v.index, "uuid_compare()=" + std::to_string(d.compare.value) + " by rule " + std::to_string(d.compare.rule));
-  if (!(d.compare.self == v.super_block.uuids)) {
-    v.super_block.uuids = d.compare.self;
-    MarkMeta(v);
-  }
+  // A corrected own set is stored together with BeginSyncSource only (generation_uuid.h).
+  v.corrected_uuids = d.compare.self;
+  v.equal_current = WithoutRoleBit(in.compare.self.current) == WithoutRoleBit(in.compare.peer.current);
   v.peer_uuids.uuid = {d.compare.peer.current, d.compare.peer.bitmap, d.compare.peer.history0, d.compare.peer.history1};
   if (d.split_brain_seen) CallHandler("initial-split-brain", v.index, false);
   if (d.reason[0] != '\0') Log(d.split_brain_seen ? 1 : 0, v.index, d.reason);
@@ -288,7 +302,12 @@ HandshakeAction ResourceImpl::SyncHandshake(Volume& v, Role peer_role, Disk peer
       why = d.reason;
       break;
     default:
-      if (d.call_pri_lost) CallHandler("pri-lost-after-sb", v.index, false);
+      if (d.call_pri_lost) {
+        // The loser serves: a Primary that is mounted cannot become a target under its users.
+        refused = true;
+        why = "Split-Brain detected, this node is Primary and would lose: dropping connection; demote it or discard its data by hand";
+        CallHandler("pri-lost-after-sb", v.index, false);
+      }
       break;
   }
   return d.action;
@@ -362,7 +381,7 @@ void ResourceImpl::OnState(Volume& v, State peer) {
         peer_disk = Disk::kDiskless;
         action = HandshakeAction::kNoSync;
       } else {
-        Drop(Conn::kDisconnecting, action != HandshakeAction::kDryRun || tentative, why);
+        DropLater(Conn::kDisconnecting, action != HandshakeAction::kDryRun || tentative, why);
         return;
       }
     }
@@ -389,7 +408,7 @@ void ResourceImpl::OnState(Volume& v, State peer) {
     State out;
     const Verdict verdict = Decide(os, ns, Context(v), out);
     if (static_cast<int>(verdict) < 1) {
-      Drop(Conn::kDisconnecting, true, std::string("the peer's state is not compatible: ") + VerdictText(verdict));
+      DropLater(Conn::kDisconnecting, true, std::string("the peer's state is not compatible: ") + VerdictText(verdict));
       return;
     }
   }

@@ -58,10 +58,11 @@ class Frontend {
  public:
   virtual ~Frontend() = default;
   /// Makes the device (or takes it over from `kept`); OnUp follows, later. The thread must keep calling OnReadable meanwhile.
+  /// A device taken over may bring requests before OnUp, some of them a second time; disk I/O of the earlier life must have ended before.
   virtual void Start() = 0;
   /// Removes device and links; OnDown follows. Refused with EBUSY and the holders' names while somebody has it open.
   virtual void Stop() = 0;
-  /// Who holds the device? OnHolders follows (a scan of /proc runs on a helper thread).
+  /// Who holds the device? OnHolders follows (a scan of /proc runs on a helper thread; calls made during a scan share the next answer).
   virtual void CheckHolders() = 0;
   virtual void Resize(uint64_t sectors) = 0;
   /// Lets go of everything without touching the device: the keeper holds it for the next life.

@@ -35,10 +35,13 @@ constexpr uint64_t kAttributesValidSeconds = 365ull * 24 * 3600;
 constexpr uint64_t kRootNode = 1;
 constexpr unsigned kLoopMajor = 7;
 constexpr int kLoopAttempts = 64;
+constexpr int kRemoveAttempts = 20;
+constexpr unsigned kRemovePauseUs = 100000;
 constexpr uint32_t kPunchHole = 0x03;  // FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE
 constexpr uint32_t kZeroRange = 0x11;  // FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE
 
-enum NoticeKind : int { kMounted, kStarted, kStartFailed, kStopped, kStopRefused, kHolders, kResized, kCleaned };
+enum CommandKind : int { kMakeFresh, kTakeOver, kRemove, kScanHolders, kResizeLoop, kCleanLost };
+enum NoticeKind : int { kServe, kStarted, kStartFailed, kStopped, kStopRefused, kHolders, kResized, kCleaned };
 
 dev_t LoopDevice(int number) { return makedev(kLoopMajor, static_cast<unsigned>(number)); }
 
@@ -48,10 +51,11 @@ int WriteNotification(int fuse_fd, int32_t code, const void* data, size_t bytes)
   return writev(fuse_fd, vectors, bytes == 0 ? 1 : 2) < 0 ? errno : 0;
 }
 
-/// What the worker needs to know about the volume; copied into each job, because a job may outlive the front end.
+/// The device as the worker sees it: only the worker touches it while a command runs.
 struct Plan {
   FrontendConfig config;
   std::string tag;
+  std::vector<KeptFd> kept;  // this volume's
   int loop_number = -1;
   uint64_t sectors = 0;
 
@@ -80,7 +84,7 @@ void ClearStale(const Plan& plan) {
 /// Attaches a free loop device to the mounted file; the descriptor is stored under that number before.
 Outcome AttachLoop(Plan& plan, int fuse_fd, int backing_fd, bool stored) {
   for (int attempt = 0; attempt < kLoopAttempts; ++attempt) {
-    if (attempt > 0 || plan.loop_number < 0) {
+    if (attempt > 0) {
       int number = -1;
       if (int error = FindFreeLoop(&number); error != 0) return {error, "no free loop device: " + std::string(std::strerror(error))};
       int before = plan.loop_number;
@@ -112,7 +116,7 @@ Outcome MakeDevice(Plan& plan, int fuse_fd, Worker::Post& post) {
   int mount_fd = -1;
   Outcome outcome = MountDetached(fuse_fd, plan.tag, &mount_fd);
   if (outcome.ok()) {
-    post({kMounted, 0, {}, 0});
+    post({kServe, 0, fuse_fd, {}});
     int backing_fd = OpenMountRoot(mount_fd);
     if (backing_fd < 0) {
       outcome = {errno, "cannot open the volume's file: " + std::string(std::strerror(errno))};
@@ -161,13 +165,61 @@ Outcome FindOwnLoop(Plan& plan, int fuse_fd, const std::vector<int>& numbers) {
   return {ENODEV, "the device of the earlier life is not attached any more"};
 }
 
-Outcome RemoveDevice(const Plan& plan) {
+Outcome TakeOver(Plan& plan, Worker::Post& post) {
+  // Usually one descriptor. Several only if the earlier life died while it changed loop numbers, or could not reach the service manager.
+  int fuse_fd = -1;
+  int error = ENODEV;
+  std::vector<int> numbers;
+  for (const KeptFd& kept : std::exchange(plan.kept, {})) {
+    int flags = fcntl(kept.fd, F_GETFL);
+    if (flags >= 0) fcntl(kept.fd, F_SETFL, flags | O_NONBLOCK);
+    KeptName name;
+    ParseKeptName(kept.name, &name);
+    int resend_error = WriteNotification(kept.fd, kFuseNotifyResend, nullptr, 0);
+    if (resend_error == 0) numbers.push_back(name.loop_number);
+    if (resend_error == 0 && fuse_fd < 0) {
+      fuse_fd = kept.fd;
+      continue;
+    }
+    close(kept.fd);
+    if (resend_error != 0) {
+      error = resend_error;
+      RemoveStoredFd(plan.config.notify_socket, kept.name);
+    }
+  }
+  if (fuse_fd < 0) {
+    if (int number = LoopNumberOfNode(plan.config.device); number >= 0) plan.RemoveNames(number);
+    if (error == EINVAL || error == EOPNOTSUPP) return {error, "this kernel cannot resend requests (Linux 6.9 can): the device of the earlier life is lost"};
+    return {error, "the device of the earlier life is gone: " + std::string(std::strerror(error))};
+  }
+  post({kServe, 0, fuse_fd, {}});  // before the checks: they may need answers
+  Outcome outcome = FindOwnLoop(plan, fuse_fd, numbers);
+  if (!outcome.ok()) {
+    for (int number : numbers) plan.Forget(number);
+  }
+  return outcome;
+}
+
+/// One attempt. `*passing` when what is in the way will be gone soon: udev looking at the device, or somebody too quick to be seen.
+Outcome TryRemoveDevice(const Plan& plan, bool* passing) {
   std::string holders = DescribeHolders(plan.loop_number, plan.config.device, plan.config.links);
+  *passing = holders.find("(udev-worker)") != std::string::npos || holders.find("systemd-udevd") != std::string::npos;
   if (!holders.empty()) return {EBUSY, holders};
   Outcome outcome = DetachLoop(plan.loop_number, plan.tag, plan.config.device);
   if (outcome.error == EBUSY) {
     holders = DescribeHolders(plan.loop_number, plan.config.device, plan.config.links);
+    *passing = holders.empty();
     outcome.detail = !holders.empty() ? holders : plan.config.device + " is in use by a process or mount that cannot be seen from here (another container?)";
+  }
+  return outcome;
+}
+
+Outcome RemoveDevice(const Plan& plan) {
+  bool passing = false;
+  Outcome outcome = TryRemoveDevice(plan, &passing);
+  for (int attempt = 1; attempt < kRemoveAttempts && !outcome.ok() && passing; ++attempt) {
+    usleep(kRemovePauseUs);
+    outcome = TryRemoveDevice(plan, &passing);
   }
   if (!outcome.ok()) return outcome;
   plan.RemoveNames(plan.loop_number);
@@ -175,16 +227,68 @@ Outcome RemoveDevice(const Plan& plan) {
   return {};
 }
 
+void Post(Worker::Post& post, NoticeKind good, NoticeKind bad, const Outcome& outcome, int value) {
+  post({outcome.ok() ? good : bad, outcome.error, value, outcome.detail});
+}
+
+void Handle(Plan& plan, const Command& command, Worker::Post& post) {
+  switch (command.kind) {
+    case kMakeFresh: {
+      plan.sectors = command.sectors;
+      Outcome outcome = MakeDevice(plan, command.fd, post);
+      Post(post, kStarted, kStartFailed, outcome, plan.loop_number);
+      break;
+    }
+    case kTakeOver: {
+      plan.sectors = command.sectors;
+      Outcome outcome = TakeOver(plan, post);
+      Post(post, kStarted, kStartFailed, outcome, plan.loop_number);
+      break;
+    }
+    case kRemove:
+      Post(post, kStopped, kStopRefused, RemoveDevice(plan), 0);
+      break;
+    case kScanHolders:
+      post({kHolders, 0, 0, DescribeHolders(plan.loop_number, plan.config.device, plan.config.links)});
+      break;
+    case kResizeLoop: {
+      fuse_notify_inval_inode_out changed{kRootNode, -1, 0};
+      int error = WriteNotification(command.fd, FUSE_NOTIFY_INVAL_INODE, &changed, sizeof changed);
+      if (error == 0) error = RefreshLoopSize(plan.loop_number);
+      post({kResized, error, 0, error == 0 ? "" : "cannot resize " + LoopPath(plan.loop_number) + ": " + std::strerror(error)});
+      break;
+    }
+    case kCleanLost:
+      plan.RemoveNames(plan.loop_number);
+      ReleaseDeadLoop(plan.loop_number, plan.tag);
+      plan.Forget(plan.loop_number);
+      post({kCleaned, ENODEV, 0, LoopPath(plan.loop_number) + " under " + plan.config.device + " was detached or its FUSE connection aborted by somebody else"});
+      break;
+    default:
+      CHECK(false);
+  }
+}
+
+std::shared_ptr<Plan> MakePlan(const FrontendConfig& config) {
+  auto plan = std::make_shared<Plan>();
+  plan->config = config;
+  plan->tag = LoopTag(config.resource, config.volume);
+  for (const KeptFd& kept : config.kept) {
+    KeptName name;
+    if (kept.fd < 0 || !ParseKeptName(kept.name, &name) || name.resource != config.resource || name.volume != config.volume) continue;
+    fcntl(kept.fd, F_SETFD, FD_CLOEXEC);  // a handler must not keep the device alive
+    plan->kept.push_back(kept);
+  }
+  return plan;
+}
+
 }  // namespace
 
 FuseLoop::FuseLoop(BlockTarget& target, FrontendEvents& events, FrontendConfig config)
-    : target_(target),
-      events_(events),
-      config_(std::move(config)),
-      kept_(config_.kept),
-      tag_(LoopTag(config_.resource, config_.volume)),
-      sectors_(config_.sectors),
-      slots_(kSlots) {
+    : target_(target), events_(events), config_(std::move(config)), sectors_(config_.sectors), slots_(kSlots) {
+  std::shared_ptr<Plan> plan = MakePlan(config_);
+  for (const KeptFd& kept : plan->kept) kept_fds_.push_back(kept.fd);
+  worker_ = std::make_unique<Worker>([plan](const Command& command, Worker::Post& post) { Handle(*plan, command, post); });
   for (uint32_t i = kSlots; i-- > 0;) {
     slots_[i].next = free_slot_;
     free_slot_ = i;
@@ -194,6 +298,7 @@ FuseLoop::FuseLoop(BlockTarget& target, FrontendEvents& events, FrontendConfig c
 
 FuseLoop::~FuseLoop() {
   if (!abandoned_) RemoveSecondarySign(config_.device);
+  CloseKept();
   GiveReserve();
   CloseFuse();
 }
@@ -212,85 +317,22 @@ void FuseLoop::Start() {
     return;
   }
   ++connection_;
-  std::vector<KeptFd> mine;
-  for (KeptFd& kept : kept_) {
-    KeptName name;
-    if (kept.fd >= 0 && ParseKeptName(kept.name, &name) && name.resource == config_.resource && name.volume == config_.volume) {
-      mine.push_back(std::exchange(kept, KeptFd{}));
-    }
-  }
   phase_ = Phase::kStarting;
   stop_wanted_ = false;
-  if (mine.empty()) {
-    StartFresh();
-  } else {
-    TakeOver(std::move(mine));
+  applied_sectors_ = sectors_;
+  if (!kept_fds_.empty()) {
+    kept_fds_.clear();  // the worker's now
+    worker_->Run({kTakeOver, -1, sectors_});
+    return;
   }
-}
-
-void FuseLoop::StartFresh() {
   fuse_fd_ = open("/dev/fuse", O_RDWR | O_CLOEXEC | O_NONBLOCK);
-  int job_fd = fuse_fd_ < 0 ? -1 : fcntl(fuse_fd_, F_DUPFD_CLOEXEC, 3);
-  if (job_fd < 0) {
+  if (fuse_fd_ < 0) {
     int error = errno;
-    CloseFuse();
-    GoIdle(true);
+    GoIdle();
     events_.OnUp(error, "cannot open /dev/fuse (modprobe fuse): " + std::string(std::strerror(error)));
     return;
   }
-  worker_.Run([plan = Plan{config_, tag_, -1, sectors_}, job_fd](Worker::Post& post) mutable {
-    Outcome outcome = MakeDevice(plan, job_fd, post);
-    close(job_fd);
-    post({outcome.ok() ? kStarted : kStartFailed, outcome.error, outcome.detail, plan.loop_number});
-  });
-}
-
-void FuseLoop::TakeOver(std::vector<KeptFd> mine) {
-  // Usually one. Several only if the earlier life died while it changed loop numbers, or could not reach the service manager.
-  std::vector<int> numbers;
-  std::vector<std::string> dead;
-  int error = ENODEV;
-  for (const KeptFd& kept : mine) {
-    fcntl(kept.fd, F_SETFD, FD_CLOEXEC);
-    int flags = fcntl(kept.fd, F_GETFL);
-    if (flags >= 0) fcntl(kept.fd, F_SETFL, flags | O_NONBLOCK);
-    KeptName name;
-    ParseKeptName(kept.name, &name);
-    int resend_error = WriteNotification(kept.fd, kFuseNotifyResend, nullptr, 0);
-    if (resend_error == 0) {
-      numbers.push_back(name.loop_number);
-      if (fuse_fd_ < 0) {
-        fuse_fd_ = kept.fd;
-        continue;
-      }
-    } else {
-      error = resend_error;
-      dead.push_back(kept.name);
-    }
-    close(kept.fd);
-  }
-  Plan plan{config_, tag_, -1, sectors_};
-  if (fuse_fd_ < 0) {
-    std::string detail = error == EINVAL || error == EOPNOTSUPP ? "this kernel cannot resend requests (Linux 6.9 can): the device of the earlier life is lost"
-                                         : "the device of the earlier life is gone: " + std::string(std::strerror(error));
-    worker_.Run([plan, dead, error, detail](Worker::Post& post) {
-      for (const std::string& name : dead) RemoveStoredFd(plan.config.notify_socket, name);
-      if (int number = LoopNumberOfNode(plan.config.device); number >= 0) plan.RemoveNames(number);
-      post({kStartFailed, error, detail, -1});
-    });
-    return;
-  }
-  serving_ = true;  // before the checks: they may need answers
-  int job_fd = fcntl(fuse_fd_, F_DUPFD_CLOEXEC, 3);
-  worker_.Run([plan, job_fd, numbers, dead](Worker::Post& post) mutable {
-    Outcome outcome = FindOwnLoop(plan, job_fd, numbers);
-    if (job_fd >= 0) close(job_fd);
-    for (const std::string& name : dead) RemoveStoredFd(plan.config.notify_socket, name);
-    if (!outcome.ok()) {
-      for (int number : numbers) plan.Forget(number);
-    }
-    post({outcome.ok() ? kStarted : kStartFailed, outcome.error, outcome.detail, plan.loop_number});
-  });
+  worker_->Run({kMakeFresh, fuse_fd_, sectors_});
 }
 
 void FuseLoop::Stop() {
@@ -304,10 +346,7 @@ void FuseLoop::Stop() {
   }
   if (phase_ != Phase::kUp) return;  // on its way out: OnDown comes
   phase_ = Phase::kStopping;
-  worker_.Run([plan = Plan{config_, tag_, loop_number_, sectors_}](Worker::Post& post) {
-    Outcome outcome = RemoveDevice(plan);
-    post({outcome.ok() ? kStopped : kStopRefused, outcome.error, outcome.detail, 0});
-  });
+  worker_->Run({kRemove, -1, 0});
 }
 
 void FuseLoop::CheckHolders() {
@@ -315,33 +354,35 @@ void FuseLoop::CheckHolders() {
     events_.OnHolders({});
     return;
   }
-  worker_.Run([device = config_.device, links = config_.links, number = loop_number_](Worker::Post& post) {
-    post({kHolders, 0, DescribeHolders(number, device, links), 0});
-  });
+  scan_again_ = scanning_;
+  if (std::exchange(scanning_, true)) return;
+  worker_->Run({kScanHolders, -1, 0});
 }
 
 void FuseLoop::Resize(uint64_t sectors) {
   sectors_ = sectors;
-  if (phase_ != Phase::kUp) return;  // Start and take-over use the new size
-  int job_fd = fcntl(fuse_fd_, F_DUPFD_CLOEXEC, 3);
-  worker_.Run([job_fd, number = loop_number_](Worker::Post& post) {
-    fuse_notify_inval_inode_out changed{kRootNode, -1, 0};
-    int error = job_fd < 0 ? EMFILE : WriteNotification(job_fd, FUSE_NOTIFY_INVAL_INODE, &changed, sizeof changed);
-    if (error == 0) error = RefreshLoopSize(number);
-    if (job_fd >= 0) close(job_fd);
-    post({kResized, error, error == 0 ? "" : "cannot resize " + LoopPath(number) + ": " + std::strerror(error), 0});
-  });
+  // Otherwise done by Start(), or when the device turns out to be or to stay up, or after the resize under way.
+  if (phase_ == Phase::kUp && !resizing_) TellSize();
+}
+
+void FuseLoop::TellSize() {
+  applied_sectors_ = sectors_;
+  resizing_ = true;
+  worker_->Run({kResizeLoop, fuse_fd_, sectors_});
 }
 
 void FuseLoop::Abandon() {
   abandoned_ = true;
-  for (KeptFd& kept : kept_) {
-    // Not taken over in this life; the service manager has its own copy.
-    if (kept.fd >= 0) close(std::exchange(kept.fd, -1));
-  }
+  CloseKept();
   GiveReserve();
   CloseFuse();
   phase_ = Phase::kIdle;
+}
+
+/// Descriptors not taken over in this life; the service manager has its own copies.
+void FuseLoop::CloseKept() {
+  for (int fd : kept_fds_) close(fd);
+  kept_fds_.clear();
 }
 
 void FuseLoop::CloseFuse() {
@@ -355,73 +396,81 @@ void FuseLoop::CloseFuse() {
   }
 }
 
-void FuseLoop::GoIdle(bool show_sign) {
+void FuseLoop::GoIdle() {
   phase_ = Phase::kIdle;
-  loop_number_ = -1;
   GiveReserve();
-  if (show_sign) PlaceSecondarySign(config_.device, config_.resource, config_.volume);
+  PlaceSecondarySign(config_.device, config_.resource, config_.volume);
 }
 
 void FuseLoop::OnNotice() {
   woken_ = false;
-  for (Notice& notice : worker_.Take()) {
-    switch (notice.kind) {
-      case kMounted:
-        serving_ = fuse_fd_ >= 0;
-        break;
-      case kStarted:
-        if (phase_ != Phase::kStarting) break;  // abandoned, or lost meanwhile
-        phase_ = Phase::kUp;
-        loop_number_ = notice.value;
-        events_.OnUp(0, notice.detail);
-        if (std::exchange(stop_wanted_, false)) Stop();
-        break;
-      case kStartFailed:
-        if (phase_ == Phase::kIdle) break;
-        CloseFuse();
-        GoIdle(true);
-        events_.OnUp(notice.error, notice.detail);
-        if (std::exchange(stop_wanted_, false)) Stop();
-        break;
-      case kStopped:
-        if (phase_ == Phase::kIdle) break;
-        CloseFuse();
-        GoIdle(true);
-        events_.OnDown(0, {});
-        break;
-      case kStopRefused:
-        if (phase_ != Phase::kStopping) break;
-        phase_ = Phase::kUp;
-        events_.OnDown(notice.error, notice.detail);
-        break;
-      case kHolders:
-        events_.OnHolders(notice.detail);
-        break;
-      case kResized:
-        events_.OnResized(notice.error, notice.detail);
-        break;
-      case kCleaned:
-        if (phase_ != Phase::kGone) break;
-        GoIdle(true);
-        events_.OnDown(ENODEV, notice.detail);
-        break;
-      default:
-        CHECK(false);
-    }
-  }
+  worker_->Quieten();
+  for (Notice notice; worker_->TakeNotice(&notice);) OnNotice(notice);
   if (waiting_head_ != kNone) SubmitWaiting();
+}
+
+void FuseLoop::OnNotice(const Notice& notice) {
+  switch (notice.kind) {
+    case kServe:
+      if (phase_ != Phase::kStarting) {
+        if (fuse_fd_ != notice.value) close(notice.value);  // taken over, but abandoned meanwhile
+        break;
+      }
+      fuse_fd_ = notice.value;
+      serving_ = true;
+      break;
+    case kStarted:
+      if (phase_ != Phase::kStarting) break;  // abandoned meanwhile
+      phase_ = Phase::kUp;
+      events_.OnUp(0, notice.detail);
+      if (phase_ == Phase::kUp && sectors_ != applied_sectors_) Resize(sectors_);
+      if (std::exchange(stop_wanted_, false)) Stop();
+      break;
+    case kStartFailed:
+      if (phase_ == Phase::kIdle) break;
+      CloseFuse();
+      GoIdle();
+      events_.OnUp(notice.error, notice.detail);
+      if (std::exchange(stop_wanted_, false)) Stop();
+      break;
+    case kStopped:
+      if (phase_ == Phase::kIdle) break;
+      CloseFuse();
+      GoIdle();
+      events_.OnDown(0, {});
+      break;
+    case kStopRefused:
+      if (phase_ != Phase::kStopping) break;
+      phase_ = Phase::kUp;
+      events_.OnDown(notice.error, notice.detail);
+      if (phase_ == Phase::kUp && sectors_ != applied_sectors_) Resize(sectors_);
+      break;
+    case kHolders:
+      scanning_ = false;
+      events_.OnHolders(notice.detail);
+      if (std::exchange(scan_again_, false)) CheckHolders();
+      break;
+    case kResized:
+      resizing_ = false;
+      events_.OnResized(notice.error, notice.detail);
+      if (phase_ == Phase::kUp && sectors_ != applied_sectors_) Resize(sectors_);
+      break;
+    case kCleaned:
+      if (phase_ != Phase::kGone) break;
+      CloseFuse();
+      GoIdle();
+      events_.OnDown(ENODEV, notice.detail);
+      break;
+    default:
+      CHECK(false);
+  }
 }
 
 void FuseLoop::OnConnectionLost() {
   if (phase_ == Phase::kUp) {
     phase_ = Phase::kGone;
-    CloseFuse();
-    worker_.Run([plan = Plan{config_, tag_, loop_number_, sectors_}](Worker::Post& post) {
-      plan.RemoveNames(plan.loop_number);
-      ReleaseDeadLoop(plan.loop_number, plan.tag);
-      plan.Forget(plan.loop_number);
-      post({kCleaned, 0, LoopPath(plan.loop_number) + " under " + plan.config.device + " was detached or its FUSE connection aborted by somebody else", 0});
-    });
+    serving_ = false;
+    worker_->Run({kCleanLost, -1, 0});
   } else {
     // While starting or stopping the worker finds out itself; no more requests from here.
     serving_ = false;
@@ -756,7 +805,7 @@ void FuseLoop::Complete(uint64_t tag, int error) {
   }
   if (waiting_head_ != kNone && !woken_) {
     woken_ = true;
-    worker_.Wake();
+    worker_->Wake();
   }
 }
 

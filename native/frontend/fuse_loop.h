@@ -36,7 +36,7 @@ class FuseLoop final : public Frontend {
   void Abandon() override;
   void Complete(uint64_t tag, int error) override;
   int request_fd() const override { return serving_ ? fuse_fd_ : -1; }
-  int notice_fd() const override { return worker_.notice_fd(); }
+  int notice_fd() const override { return worker_->notice_fd(); }
   bool OnReadable(uint32_t budget) override;
   void OnNotice() override;
   bool up() const override { return phase_ == Phase::kUp || phase_ == Phase::kStopping; }
@@ -82,26 +82,29 @@ class FuseLoop final : public Frontend {
   uint32_t PopWaiting();
   void Finish(uint32_t index);
   void OnConnectionLost();
-  void TakeOver(std::vector<KeptFd> mine);
-  void StartFresh();
+  void OnNotice(const Notice& notice);
+  void TellSize();
+  void CloseKept();
   void CloseFuse();
-  void GoIdle(bool show_sign);
+  void GoIdle();
   uint64_t SizeBytes() const;
 
   BlockTarget& target_;
   FrontendEvents& events_;
   const FrontendConfig config_;
-  std::vector<KeptFd> kept_;
-  const std::string tag_;
-  Worker worker_;
+  std::vector<int> kept_fds_;  // this volume's, until Start()
+  std::unique_ptr<Worker> worker_;
 
   Phase phase_ = Phase::kIdle;
   int fuse_fd_ = -1;
   bool serving_ = false;  // mounted: requests may come
   bool abandoned_ = false;
   bool stop_wanted_ = false;  // Stop() came while starting
-  int loop_number_ = -1;
+  bool scanning_ = false;
+  bool scan_again_ = false;
+  bool resizing_ = false;
   uint64_t sectors_ = 0;
+  uint64_t applied_sectors_ = 0;  // what the kernel was told
   uint32_t connection_ = 0;  // counts Start()s: answers go only to the connection the request came from
 
   std::vector<Slot> slots_;

@@ -7,12 +7,17 @@
 namespace drbdts::frontend {
 namespace {
 
-enum NoticeKind : int { kStart, kStop, kHolders, kResized };
+enum Kind : int { kStart, kStop, kHolders, kResized };
 
 }  // namespace
 
+// Results come later and from another thread, as with a real device.
 MemoryFrontend::MemoryFrontend(BlockTarget& target, FrontendEvents& events, FrontendConfig config)
-    : target_(target), events_(events), config_(std::move(config)), sectors_(config_.sectors) {}
+    : target_(target),
+      events_(events),
+      config_(std::move(config)),
+      worker_([](const Command& command, Worker::Post& post) { post({command.kind, 0, 0, {}}); }),
+      sectors_(config_.sectors) {}
 
 bool MemoryFrontend::Inject(const core::BlockIo& io) {
   if (!up_ || !target_.CanAccept()) return false;
@@ -20,26 +25,20 @@ bool MemoryFrontend::Inject(const core::BlockIo& io) {
   return true;
 }
 
-// Results come later and from the worker's queue, as with a real device.
-void MemoryFrontend::Start() {
-  worker_.Run([](Worker::Post& post) { post({kStart, 0, {}, 0}); });
-}
+void MemoryFrontend::Start() { worker_.Run({kStart, -1, 0}); }
 
-void MemoryFrontend::Stop() {
-  worker_.Run([](Worker::Post& post) { post({kStop, 0, {}, 0}); });
-}
+void MemoryFrontend::Stop() { worker_.Run({kStop, -1, 0}); }
 
-void MemoryFrontend::CheckHolders() {
-  worker_.Run([](Worker::Post& post) { post({kHolders, 0, {}, 0}); });
-}
+void MemoryFrontend::CheckHolders() { worker_.Run({kHolders, -1, 0}); }
 
 void MemoryFrontend::Resize(uint64_t sectors) {
   sectors_ = sectors;
-  if (up_) worker_.Run([](Worker::Post& post) { post({kResized, 0, {}, 0}); });
+  if (up_) worker_.Run({kResized, -1, 0});
 }
 
 void MemoryFrontend::OnNotice() {
-  for (const Notice& notice : worker_.Take()) {
+  worker_.Quieten();
+  for (Notice notice; worker_.TakeNotice(&notice);) {
     switch (notice.kind) {
       case kStart:
         if (up_) {

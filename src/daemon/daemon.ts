@@ -41,6 +41,8 @@ export interface DaemonOptions {
   keeper: KeeperEnvironment;
   /** bring up everything when nothing is recorded, i.e. on the first start after boot. */
   startAll: boolean;
+  /** end the process at once, for the keeper to start another. */
+  startOver(): void;
 }
 
 const mountCacheMs = 1000;
@@ -148,7 +150,8 @@ export class Daemon implements ControlHandlers {
         await resource.command('down', {});
       } catch (error) {
         log.error(
-          `${resource.name} can not be taken down (${(error as Error).message}) and nobody keeps its device: its I/O fails from now on. Unmount before stopping drbdtsd, or run it under systemd or drbdts-keeper.`,
+          `${resource.name} can not be taken down (${(error as Error).message}) and nobody keeps its device: its I/O fails from now on. ` +
+            'Unmount before stopping drbdtsd, or run it under systemd or drbdts-keeper.',
         );
       }
     }
@@ -277,6 +280,11 @@ export class Daemon implements ControlHandlers {
         this.events.changed(resource, before, after);
         if ((this.held.get(resource.name) ?? 0) === 0) this.record(resource);
       },
+      onEngineLost: (resource, deviceUp) => {
+        if (!deviceUp || !keeper.canStore) return;
+        log.error(`${resource.name} starting over, to take the device back from the keeper`);
+        this.options.startOver();
+      },
       onHelper: (resource, name, volume, status) => this.events.helper(resource, name, volume, status),
     };
   }
@@ -350,7 +358,8 @@ export class Daemon implements ControlHandlers {
     const snapshot = resource.snapshot();
     const before = this.records.get(resource.name);
     if (snapshot === null) {
-      if (before === undefined) return;
+      // an engine that ended by itself was not taken down: the next daemon shall bring it back
+      if (before === undefined || resource.downReason !== '') return;
       this.records.delete(resource.name);
     } else {
       const after: ResourceRecord = {

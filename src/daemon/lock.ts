@@ -1,4 +1,7 @@
-/** One daemon per state directory: an flock that the kernel drops when the process is gone, however it ended. */
+/**
+ * The calls that Node lacks, by fs-ext: one daemon per state directory, by an flock that the kernel drops when the process is gone, however
+ * it ended; and close-on-exec.
+ */
 import { closeSync, ftruncateSync, mkdirSync, openSync, writeSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
@@ -7,6 +10,25 @@ import { drbdtsError } from '../shared/errors.js';
 
 interface FsExt {
   flockSync(fd: number, flags: 'exnb' | 'un'): void;
+  fcntlSync(fd: number, command: 'setfd', argument: number): number;
+  constants: { FD_CLOEXEC: number };
+}
+
+function loadFsExt(): FsExt {
+  return createRequire(import.meta.url)('fs-ext') as FsExt;
+}
+
+/** Keeps descriptors from being inherited by children. Those that are not open are left out. */
+export function closeOnExec(fds: readonly number[]): void {
+  if (fds.length === 0) return;
+  const fsExt = loadFsExt();
+  for (const fd of fds) {
+    try {
+      fsExt.fcntlSync(fd, 'setfd', fsExt.constants.FD_CLOEXEC);
+    } catch {
+      // announced and not there: the engine will say so when it needs it
+    }
+  }
 }
 
 const retryMs = 50;
@@ -28,7 +50,7 @@ export async function lockStateDir(stateDir: string, patienceMs = 3000, clock: C
   } catch (error) {
     throw drbdtsError('ERR_STATE_DIR', { values: { dir: stateDir, reason: (error as Error).message }, place: stateDir, cause: error });
   }
-  const fsExt = createRequire(import.meta.url)('fs-ext') as FsExt;
+  const fsExt = loadFsExt();
   const deadline = clock.nowMs() + patienceMs;
   for (;;) {
     try {

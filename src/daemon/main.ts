@@ -15,8 +15,11 @@ import { version } from '../shared/version.js';
 import { loadAddon } from './addon.js';
 import { Daemon } from './daemon.js';
 import { type KeeperEnvironment, readKeeperEnvironment } from './keeper.js';
-import { lockStateDir } from './lock.js';
+import { closeOnExec, lockStateDir } from './lock.js';
 import { readRunState } from './run-state.js';
+
+/** EX_TEMPFAIL: the keeper starts the next one at once. */
+const startOverExitCode = 75;
 
 const usage = `drbdtsd ${version}: the daemon of drbdts, one per node
 
@@ -89,15 +92,18 @@ function readConfig(args: Arguments, log: Log): Config {
   }
 }
 
-/** The environment variables of the keeper are ours alone: handlers must not inherit them. */
+/** Descriptors and environment variables of the keeper are ours alone: a handler that inherited them would hold the device. */
 function takeKeeperEnvironment(): KeeperEnvironment {
   const keeper = readKeeperEnvironment(process.env, process.pid);
+  closeOnExec(keeper.kept.map(({ fd }) => fd));
   for (const name of ['NOTIFY_SOCKET', 'LISTEN_FDS', 'LISTEN_FDNAMES', 'LISTEN_PID', 'FDSTORE']) delete process.env[name];
   return keeper;
 }
 
 async function run(args: Arguments): Promise<void> {
   const log = createLog('info', args.foreground ? { journal: false } : {});
+  // whoever reads the log may be gone; that must not end the daemon nor make it log about it
+  process.stderr.on('error', () => {});
   process.on('uncaughtException', (error) => log.error(`internal error, data path not concerned: ${error.stack ?? error.message}`));
   process.on('unhandledRejection', (reason) =>
     log.error(`internal error, data path not concerned: ${reason instanceof Error ? reason.stack : String(reason)}`),
@@ -118,6 +124,7 @@ async function run(args: Arguments): Promise<void> {
     log,
     keeper,
     startAll: args.startAll,
+    startOver: () => process.exit(startOverExitCode),
   });
   const server = new ControlServer(daemon, (error) =>
     log.error(`internal error: ${error.message} ${error.cause instanceof Error ? (error.cause.stack ?? '') : ''}`),

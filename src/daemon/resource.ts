@@ -34,6 +34,8 @@ export interface ResourceSurroundings {
   config(): Config;
   /** the state of a resource changed. */
   onChange(resource: Resource, before: NativeSnapshot | null, after: NativeSnapshot | null): void;
+  /** the engine ended by itself; `deviceUp`: its block device exists and nobody serves it now. */
+  onEngineLost(resource: Resource, deviceUp: boolean): void;
   /** a handler started (status null) or ended. */
   onHelper(resource: Resource, name: string, volume: number, status: number | null): void;
 }
@@ -190,7 +192,8 @@ export class Resource {
     const before = this.last;
     const after = this.snapshot();
     this.last = after;
-    for (const line of stateLines(before, after)) this.around.log.info(line);
+    // the engine logs each step in DRBD's words; what it comes to, with the reason, is worth a line of its own only if there is one
+    for (const line of stateLines(before, after)) this.around.log[line.includes(' reason=') ? 'info' : 'debug'](line);
     this.around.onChange(this, before, after);
     for (const waiter of [...this.waiters]) waiter();
   }
@@ -218,10 +221,12 @@ export class Resource {
 
   private engineStopped(text: string): void {
     if (this.native === null) return;
+    const deviceUp = this.last?.volumes.some((volume) => volume.deviceUp) ?? false;
     this.native = null;
-    this.downReason = text;
+    this.downReason = text === '' ? 'the engine ended' : text;
     this.around.log.error(`${this.name} the engine ended: ${text}`);
     this.refresh();
+    this.around.onEngineLost(this, deviceUp);
   }
 
   private async handle(event: Extract<NativeEvent, { type: 'handler' }>): Promise<void> {

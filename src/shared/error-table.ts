@@ -322,7 +322,8 @@ const configurationErrors: readonly ErrorEntry[] = [
     'ERR_DATA_NOT_CURRENT',
     'Can only attach to the data we lost last (see log).',
     'Attach the disk that was detached from this Primary, or demote first.',
-    'A Primary that lost its disk knows which data generation its users have seen. The disk offered now has another one; taking it would make the device jump to other data under a mounted file system.',
+    'A Primary that lost its disk knows which data generation its users have seen. The disk offered now has another one; ' +
+      'taking it would make the device jump to other data under a mounted file system.',
   ),
   configuration(151, 'ERR_CONNECTED', 'Need to be StandAlone', 'Disconnect first: `drbdts disconnect RESOURCE`.'),
   configuration(152, 'ERR_PERMISSION', 'Permission denied. CAP_SYS_ADMIN necessary', 'Run as root.'),

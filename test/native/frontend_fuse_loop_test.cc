@@ -288,6 +288,49 @@ TEST_CASE("fuse_loop: long discards and zeroing come in pieces, with one answer"
   CHECK(rig.target().contract_breaks == 0);
 }
 
+TEST_CASE("fuse_loop: somebody who opens the device while it is removed keeps it, working") {
+  if (!CanRun()) return;
+  FuseRig rig(32 << 20, 512);
+  REQUIRE(rig.Start().error == 0);
+  int number = rig.LoopNumber();
+  rig.Hold();
+  // What Stop() does after it has looked for holders: this one came in between.
+  CHECK(frontend::DetachLoop(number, frontend::LoopTag("frontend test", 0), rig.device).error == EBUSY);
+  rig.LetGo();
+  CHECK(rig.Write(0, RandomBytes(4096, 4)) == 0);
+  CHECK(rig.frontend().up());
+  REQUIRE(rig.Stop().error == 0);
+}
+
+TEST_CASE("fuse_loop: the kernel uses direct I/O underneath, and many volumes live side by side") {
+  if (!CanRun()) return;
+  FuseRig first(32 << 20, 512);
+  FuseRig second(32 << 20, 4096);
+  REQUIRE(first.Start().error == 0);
+  REQUIRE(second.Start().error == 0);
+  CHECK(first.LoopNumber() != second.LoopNumber());
+  for (FuseRig* rig : {&first, &second}) {
+    std::string direct;
+    std::ifstream("/sys/block/loop" + std::to_string(rig->LoopNumber()) + "/loop/dio") >> direct;
+    CHECK(direct == "1");
+  }
+  REQUIRE(first.Stop().error == 0);
+  CHECK(second.Write(0, RandomBytes(4096, 5)) == 0);
+  REQUIRE(second.Stop().error == 0);
+}
+
+TEST_CASE("fuse_loop: told to stop while it starts, it comes up and goes") {
+  if (!CanRun()) return;
+  FuseRig rig(32 << 20, 512);
+  rig.Do([&] {
+    rig.frontend().Start();
+    rig.frontend().Stop();
+  });
+  CHECK(rig.events().Wait("up").error == 0);
+  CHECK(rig.events().Wait("down").error == 0);
+  CHECK_FALSE(rig.frontend().up());
+}
+
 TEST_CASE("fuse_loop: a frozen volume lets I/O wait, and it completes after") {
   if (!CanRun()) return;
   FuseRig rig(32 << 20, 512);

@@ -6,6 +6,7 @@ import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { formatProblem, loadConfig, parseConfig } from '../../../src/config/load.js';
 import { defaultsOf, optionTable } from '../../../src/config/options.js';
+import { optionReference } from '../../../src/config/reference.js';
 import { jsonSchema } from '../../../src/config/schema.js';
 import { maskSecrets, type Problem } from '../../../src/config/types.js';
 
@@ -268,4 +269,9 @@ describe('the file', () => {
 it('resources/drbdts.schema.json is what the schema gives', () => {
   const stored: unknown = JSON.parse(readFileSync(join(root, 'resources/drbdts.schema.json'), 'utf8'));
   assert.deepEqual(stored, JSON.parse(JSON.stringify(jsonSchema())), 'run `node dist/src/config/write-schema.js`');
+});
+
+it('resources/docs/configuration.md has the options as they are', () => {
+  const page = readFileSync(join(root, 'resources/docs/configuration.md'), 'utf8');
+  assert.ok(page.includes(`<!-- options -->\n${optionReference()}<!-- end of options -->`), 'run `node dist/src/config/write-schema.js`');
 });

@@ -36,7 +36,10 @@ async function volume(daemon: DaemonProcess) {
 describe('the life of a resource', () => {
   const daemon = new DaemonProcess();
   const { client } = daemon;
-  before(() => daemon.start());
+  before(() => {
+    daemon.write('drbdts.yaml', `global: { log-level: debug }\n${exampleConfig(daemon.directory)}`);
+    return daemon.start();
+  });
   after(() => daemon.remove());
 
   it('is configured and down at first', async () => {
