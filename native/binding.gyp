@@ -45,7 +45,7 @@
       'type': 'executable',
       'include_dirs': ['../test/native'],
       'dependencies': ['io_engine', 'core'],
-      'sources': ['<!@(ls ../test/native/*.cc)', '<!@(ls keeper/*.cc | grep -v main)'],
+      'sources': ['<!@(ls ../test/native/*.cc ../test/native/support/pair.cc)', '<!@(ls keeper/*.cc | grep -v main)'],
       'cflags_cc': ['-fexceptions', '-frtti', '-O1'],
       'cflags_cc!': ['-fno-exceptions', '-fno-rtti'],
       'libraries': ['-luring', '-lz', '-lpthread'],

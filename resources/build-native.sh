@@ -34,6 +34,11 @@ fi
 [ -f "$nodedir/include/node/node_api.h" ] || nodedir=/usr
 [ -f "$nodedir/include/node/node_api.h" ] || fail "Node's headers (node_api.h) were not found below $nodedir/include/node; set npm_config_nodedir"
 
+# Two builds in one tree would overwrite each other's objects.
+mkdir -p native/build
+exec 9>native/build/.lock
+flock 9
+
 run_gyp() { node "$gyp" --silent --directory=native --nodedir="$nodedir" "$@"; }
 
 # What configure depends on; a changed source alone is make's business.

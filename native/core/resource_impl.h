@@ -157,6 +157,7 @@ struct ResyncRun {
   TimeUs paused_us = 0;
   TimeUs paused_since = 0;
   TimeUs next_tick = kNever;
+  uint32_t slices_left = 0, tick_blocks = 0;
   // verify
   uint64_t verify_left = 0;
   uint64_t out_of_sync_found = 0;

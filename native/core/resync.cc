@@ -14,6 +14,8 @@ constexpr TimeUs kMarkStep = 3 * kSecond;
 constexpr TimeUs kDurableDelay = 20000;       // longest time a written resync block waits for company before the flush
 constexpr uint32_t kDurableBatch = 256;
 constexpr uint32_t kOpenRequestsMax = 1024;
+constexpr uint32_t kSlices = 10;
+constexpr TimeUs kSlice = kTenth / kSlices;
 }  // namespace
 
 uint64_t ResourceImpl::LeftBits(const Volume& v) const {
@@ -181,18 +183,27 @@ void ResourceImpl::Mark(Volume& v) {
 
 void ResourceImpl::ResyncTick(Volume& v) {
   ResyncRun& r = v.run;
-  r.next_tick = now + kTenth;
-  Mark(v);
-  Changed();
+  r.next_tick = now + kSlice;
+  // A tick's worth is asked for in ten slices: a burst would stand in the way of the application's writes.
   const bool target = v.state.conn == Conn::kSyncTarget;
   const bool verifier = v.state.conn == Conn::kVerifyS;
   if (!target && !verifier) {
-    if (v.state.conn != Conn::kSyncSource && v.state.conn != Conn::kVerifyT) r.next_tick = kNever;
+    r.next_tick = v.state.conn == Conn::kSyncSource || v.state.conn == Conn::kVerifyT ? now + kTenth : kNever;
+    Mark(v);
+    Changed();
     return;
   }
   if (!Linked() || r.finishing) return;
-  if (Throttled(v)) return;
-  const uint32_t blocks = r.rate.Tick();
+  if (r.slices_left == 0) {
+    Mark(v);
+    Changed();
+    r.slices_left = kSlices;
+    r.tick_blocks = Throttled(v) ? 0 : r.rate.Tick();
+  }
+  const uint32_t blocks = (r.tick_blocks + r.slices_left - 1) / r.slices_left;
+  r.tick_blocks -= blocks;
+  --r.slices_left;
+  if (blocks == 0) return;
   if (target) MakeRequests(v, blocks);
   else MakeVerifyRequests(v, blocks);
 }

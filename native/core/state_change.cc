@@ -359,7 +359,7 @@ void ResourceImpl::OnState(Volume& v, State peer) {
   if (v.have_peer_uuids && peer_disk >= Disk::kNegotiating && peer_disk != Disk::kDUnknown && os.disk >= Disk::kNegotiating && v.disk_phase == Volume::DiskPhase::kOpen) {
     handshake = first;
     handshake |= os.conn == Conn::kConnected && (peer.disk == Disk::kNegotiating || os.disk == Disk::kNegotiating);
-    handshake |= v.consider_resync;
+    handshake |= v.consider_resync && peer.role == Role::kPrimary;
     handshake |= os.conn == Conn::kConnected && peer.conn >= Conn::kStartingSyncS && peer.conn <= Conn::kWFBitMapT;
   }
   if (handshake) {

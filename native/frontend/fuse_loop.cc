@@ -9,7 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <functional>
+#include <memory>
 #include <utility>
 
 #include "core/assert.h"
@@ -45,6 +45,9 @@ enum NoticeKind : int { kServe, kStarted, kStartFailed, kStopped, kStopRefused, 
 
 dev_t LoopDevice(int number) { return makedev(kLoopMajor, static_cast<unsigned>(number)); }
 
+/// Each thread has its own descriptor: a number closed by the other one might already mean another file.
+int DuplicateFd(int fd) { return fcntl(fd, F_DUPFD_CLOEXEC, 3); }
+
 int WriteNotification(int fuse_fd, int32_t code, const void* data, size_t bytes) {
   fuse_out_header header{static_cast<uint32_t>(sizeof(fuse_out_header) + bytes), code, 0};
   iovec vectors[2] = {{&header, sizeof header}, {const_cast<void*>(data), bytes}};
@@ -74,11 +77,9 @@ struct Plan {
   }
 };
 
-/// A device of an earlier life whose descriptor is lost (no keeper): every I/O on it fails. Freed if nobody holds it any more.
+/// A device of an earlier life whose descriptor is lost (no keeper, or it gave up): every I/O on it fails. It goes now, or when its last user leaves.
 void ClearStale(const Plan& plan) {
-  int number = LoopNumberOfNode(plan.config.device);
-  if (number < 0 || !DescribeHolders(number, plan.config.device, plan.config.links).empty()) return;
-  DetachLoop(number, plan.tag, plan.config.device);
+  if (int number = LoopNumberOfNode(plan.config.device); number >= 0) ReleaseDeadLoop(number, plan.tag);
 }
 
 /// Attaches a free loop device to the mounted file; the descriptor is stored under that number before.
@@ -116,7 +117,7 @@ Outcome MakeDevice(Plan& plan, int fuse_fd, Worker::Post& post) {
   int mount_fd = -1;
   Outcome outcome = MountDetached(fuse_fd, plan.tag, &mount_fd);
   if (outcome.ok()) {
-    post({kServe, 0, fuse_fd, {}});
+    post({kServe, 0, -1, {}});
     int backing_fd = OpenMountRoot(mount_fd);
     if (backing_fd < 0) {
       outcome = {errno, "cannot open the volume's file: " + std::string(std::strerror(errno))};
@@ -192,8 +193,10 @@ Outcome TakeOver(Plan& plan, Worker::Post& post) {
     if (error == EINVAL || error == EOPNOTSUPP) return {error, "this kernel cannot resend requests (Linux 6.9 can): the device of the earlier life is lost"};
     return {error, "the device of the earlier life is gone: " + std::string(std::strerror(error))};
   }
+  int own_fd = DuplicateFd(fuse_fd);
   post({kServe, 0, fuse_fd, {}});  // before the checks: they may need answers
-  Outcome outcome = FindOwnLoop(plan, fuse_fd, numbers);
+  Outcome outcome = FindOwnLoop(plan, own_fd, numbers);
+  if (own_fd >= 0) close(own_fd);
   if (!outcome.ok()) {
     for (int number : numbers) plan.Forget(number);
   }
@@ -236,6 +239,7 @@ void Handle(Plan& plan, const Command& command, Worker::Post& post) {
     case kMakeFresh: {
       plan.sectors = command.sectors;
       Outcome outcome = MakeDevice(plan, command.fd, post);
+      close(command.fd);
       Post(post, kStarted, kStartFailed, outcome, plan.loop_number);
       break;
     }
@@ -254,6 +258,7 @@ void Handle(Plan& plan, const Command& command, Worker::Post& post) {
     case kResizeLoop: {
       fuse_notify_inval_inode_out changed{kRootNode, -1, 0};
       int error = WriteNotification(command.fd, FUSE_NOTIFY_INVAL_INODE, &changed, sizeof changed);
+      close(command.fd);
       if (error == 0) error = RefreshLoopSize(plan.loop_number);
       post({kResized, error, 0, error == 0 ? "" : "cannot resize " + LoopPath(plan.loop_number) + ": " + std::strerror(error)});
       break;
@@ -326,13 +331,15 @@ void FuseLoop::Start() {
     return;
   }
   fuse_fd_ = open("/dev/fuse", O_RDWR | O_CLOEXEC | O_NONBLOCK);
-  if (fuse_fd_ < 0) {
+  int job_fd = fuse_fd_ < 0 ? -1 : DuplicateFd(fuse_fd_);
+  if (job_fd < 0) {
     int error = errno;
+    CloseFuse();
     GoIdle();
     events_.OnUp(error, "cannot open /dev/fuse (modprobe fuse): " + std::string(std::strerror(error)));
     return;
   }
-  worker_->Run({kMakeFresh, fuse_fd_, sectors_});
+  worker_->Run({kMakeFresh, job_fd, sectors_});
 }
 
 void FuseLoop::Stop() {
@@ -367,8 +374,13 @@ void FuseLoop::Resize(uint64_t sectors) {
 
 void FuseLoop::TellSize() {
   applied_sectors_ = sectors_;
+  int job_fd = DuplicateFd(fuse_fd_);
+  if (job_fd < 0) {
+    events_.OnResized(errno, "no file descriptor free for resizing " + config_.device);
+    return;
+  }
   resizing_ = true;
-  worker_->Run({kResizeLoop, fuse_fd_, sectors_});
+  worker_->Run({kResizeLoop, job_fd, sectors_});
 }
 
 void FuseLoop::Abandon() {
@@ -412,12 +424,12 @@ void FuseLoop::OnNotice() {
 void FuseLoop::OnNotice(const Notice& notice) {
   switch (notice.kind) {
     case kServe:
-      if (phase_ != Phase::kStarting) {
-        if (fuse_fd_ != notice.value) close(notice.value);  // taken over, but abandoned meanwhile
+      if (phase_ != Phase::kStarting) {  // abandoned meanwhile
+        if (notice.value >= 0) close(notice.value);
         break;
       }
-      fuse_fd_ = notice.value;
-      serving_ = true;
+      if (notice.value >= 0) fuse_fd_ = notice.value;
+      serving_ = fuse_fd_ >= 0;
       break;
     case kStarted:
       if (phase_ != Phase::kStarting) break;  // abandoned meanwhile
@@ -457,7 +469,6 @@ void FuseLoop::OnNotice(const Notice& notice) {
       break;
     case kCleaned:
       if (phase_ != Phase::kGone) break;
-      CloseFuse();
       GoIdle();
       events_.OnDown(ENODEV, notice.detail);
       break;
@@ -469,7 +480,7 @@ void FuseLoop::OnNotice(const Notice& notice) {
 void FuseLoop::OnConnectionLost() {
   if (phase_ == Phase::kUp) {
     phase_ = Phase::kGone;
-    serving_ = false;
+    CloseFuse();
     worker_->Run({kCleanLost, -1, 0});
   } else {
     // While starting or stopping the worker finds out itself; no more requests from here.

@@ -220,7 +220,7 @@ TEST_CASE("keeper: gives up when no server comes back, instead of hanging the ho
   REQUIRE(rename((kept.file + ".away").c_str(), kept.file.c_str()) == 0);
   REQUIRE(Eventually([&] { return RunShell("dd if='" + kept.device + "' of=/dev/null bs=4k count=1 iflag=direct status=none 2> /dev/null") == 0; }));
   EndCleanly(kept);
-  CHECK_FALSE(std::ifstream("/sys/block/loop" + std::to_string(number) + "/loop/backing_file").good());
+  CHECK(Eventually([&] { return !std::ifstream("/sys/block/loop" + std::to_string(number) + "/loop/backing_file").good(); }));
 }
 
 TEST_CASE("keeper: leaves when told, with its child") {

@@ -35,6 +35,9 @@ class Node {
   constructor(config: NativeResourceConfig) {
     this.resource = addon.createResource(config, (events) => {
       this.events.push(...events);
+      for (const event of events) {
+        if (event.type === 'handler' && event.wait) this.resource.handlerResult(event.id, 0);
+      }
       for (const wake of this.#wake.splice(0)) wake();
     });
   }
