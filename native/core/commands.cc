@@ -205,11 +205,12 @@ void ResourceImpl::StepPrimary() {
     if (forced) Log(1, v.index, "Forced to consider local data as UpToDate!");
     if (v.meta_ok()) {
       const bool alone = v.state.conn < Conn::kConnected || v.state.pdsk <= Disk::kFailed;
-      if (forced || c.force || (alone && v.super_block.uuids.bitmap == 0)) {
+      // A force that was not needed changes nothing: the peer has this generation, too.
+      if (forced || (alone && v.super_block.uuids.bitmap == 0)) {
         if (v.state.disk == Disk::kUpToDate) NewCurrent(v);
       }
       MarkMeta(v);
-      if (v.state.conn >= Conn::kConnected && (forced || c.force)) v.after_meta.send_uuids = true;
+      if (v.state.conn >= Conn::kConnected && forced) v.after_meta.send_uuids = true;
     }
     v.after_meta.send_state = Linked();
     ++at_volume;
@@ -777,6 +778,8 @@ void ResourceImpl::StepNewCurrentUuid() {
         Log(0, v.index, "Preparing to skip initial sync");
         SendUuids(v, kUuidFlagSkipInitialSync);
         v.super_block.uuids.bitmap = 0;
+        // The peer takes this generation over without saying so; a resync from it would end with what we believe of it.
+        v.peer_uuids.uuid = {v.super_block.uuids.current, 0, 0, 0};
         State s = v.state;
         s.disk = Disk::kUpToDate;
         s.pdsk = Disk::kUpToDate;

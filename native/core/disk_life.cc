@@ -162,6 +162,12 @@ void ResourceImpl::AttachSuper(Volume& v) {
     AttachFailed(v, 112, "activity log of more than 1 MiB", "create the meta-data with smaller al-stripes");
     return;
   }
+  if (v.state.role == Role::kPrimary && !Linked() && v.exposed_uuid != 0 &&
+      (v.exposed_on_peer || WithoutRoleBit(v.super_block.uuids.current) != WithoutRoleBit(v.exposed_uuid))) {
+    // What was written since this disk was lost is on the peer alone; with this one it would be taken back under the users' feet.
+    AttachFailed(v, 150, "Can only attach to the data we lost last (see log).", "the peer has newer data: connect first, then attach");
+    return;
+  }
   v.config.options.al_extents = std::clamp(v.config.options.al_extents, kAlExtentsMin, AlExtentsLimit(v.layout.al_blocks));
   const uint64_t own = OwnSize(v);
   uint64_t size = v.super_block.la_size_sect != 0 ? v.super_block.la_size_sect : own;
@@ -418,6 +424,7 @@ bool ResourceImpl::BeginCleanClose(Volume& v) {
       a.bytes = v.layout.al_blocks * kMetaBlockBytes;
       a.data = ring.data();
       a.dsync = v.config.options.md_flushes;
+      a.preflush = a.dsync;
       ++v.io_in_flight;
       v.clean_close = 2;
       ++substep;
@@ -434,6 +441,7 @@ bool ResourceImpl::BeginCleanClose(Volume& v) {
       a.bytes = kMetaBlockBytes;
       a.data = arenas.sync->Bytes(v.super_buffer).data();
       a.dsync = v.config.options.md_flushes;
+      a.preflush = a.dsync;
       ++v.io_in_flight;
       v.clean_close = 4;
       ++substep;
@@ -609,6 +617,7 @@ void ResourceImpl::MovePump(Volume& v) {
     a.bytes = v.layout.al_blocks * kMetaBlockBytes;
     a.data = ring.data();
     a.dsync = v.config.options.md_flushes;
+    a.preflush = a.dsync;
     ++v.io_in_flight;
     v.move_step = 2;
     return;

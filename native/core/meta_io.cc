@@ -1,4 +1,5 @@
 // Writing meta-data in the order that a crash at any moment forgives: evicted bitmap pages, then the activity log block, then the data;
+// completed data made durable before meta-data that vouch for them;
 // the super block before anything that relies on it (drbd-protocol §4.5, §10 traps 38, 39).
 #include <algorithm>
 #include <cstring>
@@ -41,6 +42,8 @@ void ResourceImpl::MetaPump(Volume& v) {
   a.bytes = kMetaBlockBytes;
   a.data = out.data();
   a.dsync = v.config.options.md_flushes;
+  // The block may say what is only true of durable data: in sync, no longer Primary.
+  a.preflush = a.dsync;
   ++v.io_in_flight;
 }
 
@@ -104,6 +107,8 @@ bool ResourceImpl::WritePages(Volume& v, uint64_t first) {
   a.bytes = uint64_t{n} * Bitmap::kPageBytes;
   a.data = out.data();
   a.dsync = v.config.options.md_flushes;
+  // A bit that was cleared on disk must not outlive the resynced block in a disk's cache.
+  a.preflush = a.dsync;
   ++v.io_in_flight;
   return true;
 }
@@ -210,6 +215,8 @@ void ResourceImpl::LogPump(Volume& v) {
   a.bytes = kMetaBlockBytes;
   a.data = out.data();
   a.dsync = v.config.options.md_flushes;
+  // An extent that leaves the log is not looked at after a crash: its writes must be more than completed.
+  a.preflush = a.dsync && !v.al_evicted.empty();
   ++v.io_in_flight;
 }
 

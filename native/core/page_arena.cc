@@ -72,19 +72,14 @@ PageArena::PageArena(std::span<uint8_t> memory) : memory_(memory) {
 Buffer PageArena::Take(uint32_t pages) {
   if (pages == 0 || pages > free_) return {};
   const uint32_t all = this->pages();
-  uint32_t start = FindRun(used_, cursor_, all, pages);
-  if (start == all) {
-    // Once more from the start; a run that begins before the cursor may reach past it.
-    const uint32_t end = pages <= all - cursor_ ? cursor_ + pages - 1 : all;
-    start = FindRun(used_, 0, end, pages);
-    if (start == end) return {};
-  }
+  // The lowest run that fits: memory that was used a moment ago is still in the processor's caches.
+  const uint32_t start = FindRun(used_, 0, all, pages);
+  if (start == all) return {};
   ForWords(start, pages, [this](uint32_t word, uint64_t mask) {
     CHECK((used_[word] & mask) == 0);
     used_[word] |= mask;
   });
   free_ -= pages;
-  cursor_ = start + pages == all ? 0 : start + pages;
   return {start, pages};
 }
 

@@ -18,7 +18,7 @@ class PageArena {
   static constexpr uint32_t kPageBytes = 4096;
   /// `memory` is page aligned and stays valid; its size is a multiple of 4096. Bookkeeping memory is taken here.
   explicit PageArena(std::span<uint8_t> memory);
-  /// A run of `pages` contiguous pages, or none. Next-fit.
+  /// A run of `pages` contiguous pages, or none. First fit.
   Buffer Take(uint32_t pages);
   Buffer TakeBytes(uint64_t bytes) { return Take(static_cast<uint32_t>((bytes + kPageBytes - 1) / kPageBytes)); }
   /// Gives back all but the first `pages` pages.
@@ -33,7 +33,6 @@ class PageArena {
  private:
   std::span<uint8_t> memory_;
   std::vector<uint64_t> used_;  // one bit per page
-  uint32_t cursor_ = 0;
   uint32_t free_ = 0;
 };
 

@@ -89,6 +89,12 @@ void ResourceImpl::OnPeerWrite(Volume& v, const Packet& p, Buffer payload) {
     FinishPeerWrite(slot);
     return;
   }
+  if (TracksForPeer(v) && v.state.disk == Disk::kUpToDate && v.super_block.uuids.bitmap == 0) {
+    // The first write of a Primary that came without a disk of its own: from here on the data is a generation of its own. Not earlier:
+    // such a Primary may still refuse this connection, and then nothing has happened here. Its blocks wait for the super block.
+    NewCurrent(v);
+    v.after_meta.send_uuids = true;
+  }
   if ((d.dp_flags & kDpSendReceiveAck) != 0) Ack(v, Command::kRecvAck, d.sector, d.block_id, d.size);
   r.interval = v.intervals.Add(r.range());
   if (!v.peer_waiting.empty() || !StartPeer(slot)) v.peer_waiting.push_back(slot);

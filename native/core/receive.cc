@@ -1,4 +1,5 @@
 // From received bytes to what they mean. Every packet of the peer ends here; nothing of it is trusted.
+#include <cstdio>
 #include <cstring>
 
 #include "core/resource_impl.h"
@@ -345,6 +346,19 @@ void ResourceImpl::OnMetaPacket(const Packet& p) {
 }
 
 void ResourceImpl::OnUuids(Volume& v, const UuidsPacket& p) {
+  // A Primary that has lost its disk goes on with the peer's data only if that is the generation its users already see. An older one
+  // would take back what they were told is written.
+  if (v.state.role == Role::kPrimary && v.state.disk < Disk::kInconsistent) {
+    if (!v.params_done && v.exposed_uuid != 0 && WithoutRoleBit(v.exposed_uuid) != WithoutRoleBit(p.uuid[0]) &&
+        !(v.exposed_on_peer && WithoutRoleBit(v.exposed_uuid) == WithoutRoleBit(p.uuid[1]))) {
+      char id[17];
+      std::snprintf(id, sizeof id, "%016llX", static_cast<unsigned long long>(v.exposed_uuid));
+      DropLater(Conn::kDisconnecting, true, std::string("Can only connect to data with current UUID=") + id +
+                                                ": the peer's data is not what this diskless Primary served last; attach its disk again, or demote it");
+      return;
+    }
+    v.exposed_uuid = p.uuid[0];
+  }
   v.peer_uuids = p;
   v.have_peer_uuids = true;
   // The peer made both of us UpToDate without a resync (new-current-uuid --clear-bitmap).
@@ -359,6 +373,8 @@ void ResourceImpl::OnUuids(Volume& v, const UuidsPacket& p) {
     s.pdsk = Disk::kUpToDate;
     Force(v, s);
     MarkMeta(v);
+    // The peer remembers what we said last, and a resync from us ends with it taking over just that: tell it what we have now.
+    v.after_meta.send_uuids = true;
   }
 }
 

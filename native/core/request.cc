@@ -175,6 +175,7 @@ void ResourceImpl::StartWrite(uint16_t slot) {
     ++v.local_count;
   }
   if (remote) {
+    if (!local) v.exposed_on_peer = true;
     SendWrite(slot);
   } else if (local) {
     const uint64_t fresh = v.bitmap->SetRange(a.range);
@@ -203,7 +204,8 @@ void ResourceImpl::SendWrite(uint16_t slot) {
     a.counted_sync = true;
   }
   const ReplicationProtocol protocol = config.net.protocol;
-  if (protocol == ReplicationProtocol::kC || a.counted_sync) d.dp_flags |= kDpSendWriteAck;
+  // FUA promises both disks, whatever the protocol.
+  if (protocol == ReplicationProtocol::kC || a.counted_sync || a.io.fua) d.dp_flags |= kDpSendWriteAck;
   else if (protocol == ReplicationProtocol::kB) d.dp_flags |= kDpSendReceiveAck;
   const bool handed_over_is_enough = (d.dp_flags & (kDpSendWriteAck | kDpSendReceiveAck)) == 0;
   const uint64_t cookie = handed_over_is_enough ? uint64_t{2} << 32 | slot : 0;
@@ -275,7 +277,7 @@ void ResourceImpl::StartFlush(uint16_t slot) {
       a.flush_epoch = closed_epochs.At(closed_epochs.size() - 1).number;
       a.net_pending = 1;
     } else {
-      a.net_done = true;
+      a.net_done = v.state.conn >= Conn::kConnected && v.state.pdsk == Disk::kUpToDate;
     }
   }
   MaybeComplete(slot);
@@ -346,7 +348,14 @@ void ResourceImpl::MaybeComplete(uint16_t slot) {
   if (a.io.op == BlockOp::kRead) return;
   Volume& v = V(a.volume);
   if (a.io.op == BlockOp::kFlush) {
-    CompleteApp(slot, a.local_done || a.net_done ? 0 : kEio);
+    // Only a good copy counts, and none of it may have gone with an epoch that the peer never confirmed.
+    bool safe = (a.local_done && v.state.disk == Disk::kUpToDate) || a.net_done;
+    if (safe && v.lost_unsafe_writes && v.state.disk != Disk::kUpToDate) {
+      Log(2, v.index, "flush fails: the connection was lost before the peer confirmed writes that only it has");
+      safe = false;
+    }
+    v.lost_unsafe_writes = false;
+    CompleteApp(slot, safe ? 0 : kEio);
     return;
   }
   const bool remote_ok = a.net_done && !a.net_failed;
@@ -372,8 +381,9 @@ void ResourceImpl::MaybeComplete(uint16_t slot) {
   } else if (a.set_in_sync && a.local_done) {
     SetInSync(v, a.range);
   }
-  // A write that reached only a copy that is not good would be lost with it: that is a failure.
-  const bool stands = (a.local_done && v.state.disk >= Disk::kInconsistent) || remote_ok;
+  // A write that reached only a copy that is not good would be lost with it: the next resync overwrites an Inconsistent disk with
+  // what the peer has. That is a failure.
+  const bool stands = (a.local_done && v.state.disk == Disk::kUpToDate) || remote_ok;
   CompleteApp(slot, stands ? 0 : kEio);
 }
 

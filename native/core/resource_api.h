@@ -27,7 +27,7 @@ struct Action {
     kDiskDiscard,   // data device; a device that cannot discard answers EOPNOTSUPP
     kDiskZero,      // data device: reads back as zeroes; flag may_unmap
     kMetaRead,      // meta-data device
-    kMetaWrite,     // meta-data device; dsync by md-flushes
+    kMetaWrite,     // meta-data device; dsync by md-flushes; preflush: what the data device completed before is durable first
     // Disk life: answered by OnDiskOpened / OnDiskClosed.
     kOpenDisk,      // open, lock (exclusively) and measure backing and meta-data device of `volume`
     kCloseDisk,     // when all its I/O has been answered; releases the lock
@@ -52,6 +52,7 @@ struct Action {
   uint16_t volume = 0;  // index into ResourceConfig::volumes (not the volume number)
   LinkId link = kNoLink;
   bool dsync = false;
+  bool preflush = false;
   bool may_unmap = false;
   bool wait = false;
   IoId io = 0;

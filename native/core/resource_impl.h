@@ -256,6 +256,7 @@ struct Volume {
   FixedQueue<uint16_t> held;         // not started, in order
   FixedQueue<uint16_t> al_waiting;   // waiting for an activity log transaction
   bool kick_due = false;
+  bool lost_unsafe_writes = false;   // acknowledged writes that only the peer had were not confirmed as durable: the next flush says so
   uint32_t app_open = 0;
   bool device_up = false, device_changing = false;
   int device_error = 0;
@@ -288,6 +289,8 @@ struct Volume {
   UuidSet corrected_uuids;           // own set as the comparison corrected it
   bool use_corrected = false;
   bool equal_current = false;        // the resync began with equal current identifiers
+  uint64_t exposed_uuid = 0;         // Primary: generation of the data its users see, own or the peer's; 0 = none yet
+  bool exposed_on_peer = false;      // Primary: writes since then are on the peer's disk alone, which may have made a generation of them
   uint64_t fence_handler = 0;
   bool new_uuid_after_fence = false;
   bool after_send_state = false;

@@ -147,6 +147,7 @@ void ResourceImpl::BecomeSyncSource(Volume& v) {
 void ResourceImpl::BecomeSyncTarget(Volume& v) {
   BeginSyncTarget(v.super_block.uuids, v.pending_sync_uuid, v.state.role == Role::kPrimary);
   v.pending_sync_uuid = 0;
+  if (v.state.role == Role::kPrimary) v.exposed_uuid = v.peer_uuids.uuid[0];  // from here on its users read the source's data
   MarkMeta(v);
   State s = v.state;
   s.conn = Conn::kSyncTarget;
@@ -296,6 +297,12 @@ void ResourceImpl::OnResyncReply(Volume& v, const Packet& p, Buffer payload) {
     bytes = b.size;
   }
   const uint64_t sectors = bytes / kSectorSize;
+  if (!v.has_disk()) {
+    // The disk failed while this was on its way; the source keeps its bits.
+    if (payload) arenas.net->Give(payload);
+    Ack(v, Command::kNegAck, sector, kIdSyncer, bytes);
+    return;
+  }
   const bool expected = v.run.started != 0 && v.run.requests_open > 0;
   if (!expected || bytes == 0 || bytes % kSectorSize != 0 || sector + sectors > v.size_sectors || sector + sectors < sector) {
     if (payload) arenas.net->Give(payload);
@@ -397,6 +404,7 @@ void ResourceImpl::OnResyncAck(Volume& v, const BlockAck& p, bool failed) {
 }
 
 void ResourceImpl::OnInSync(Volume& v, const BlockAck& p) {
+  if (!v.has_disk()) return;  // it failed while this was on its way
   if (v.run.started == 0 || v.run.requests_open == 0) {
     DropLater(Conn::kNetworkFailure, false, "P_RS_IS_IN_SYNC that nobody asked for");
     return;
@@ -461,7 +469,7 @@ void ResourceImpl::FinishResync(Volume& v) {
   if (verify) {
     ReportOutOfSync(v, true);
     if (r.out_of_sync_found != 0) {
-      Log(1, v.index, "Online verify found " + std::to_string(r.out_of_sync_found) + " 4k blocks out of sync! Disconnect and connect to repair them.");
+      Log(1, v.index, "Online verify found " + std::to_string(r.out_of_sync_found) + " 4k blocks out of sync! Disconnect and connect while a node is Primary to repair them.");
       CallHandler("out-of-sync", v.index, false);
     }
     s.conn = Conn::kConnected;
@@ -485,6 +493,7 @@ void ResourceImpl::FinishResync(Volume& v) {
     if (!failed) {
       const UuidSet of_source{v.peer_uuids.uuid[0], v.peer_uuids.uuid[1], v.peer_uuids.uuid[2], v.peer_uuids.uuid[3]};
       FinishSyncTarget(v.super_block.uuids, of_source, v.state.role == Role::kPrimary);
+      if (v.state.role == Role::kPrimary) v.exposed_uuid = v.super_block.uuids.current;
       s.disk = Disk::kUpToDate;
       s.pdsk = Disk::kUpToDate;
     } else {
@@ -495,6 +504,8 @@ void ResourceImpl::FinishResync(Volume& v) {
     v.after_meta.finish_target_state = true;
     CallHandler("after-resync-target", v.index, false);
   }
+  // Both sets are equal now, and no P_UUIDS says so: what is known of the peer must not stay behind, the next forced resync takes it over.
+  if (!failed) v.peer_uuids.uuid = {v.super_block.uuids.current, v.super_block.uuids.bitmap, v.super_block.uuids.history0, v.super_block.uuids.history1};
   MarkMeta(v);
   WriteBitmapAll(v);
   v.kick_due = true;

@@ -481,6 +481,10 @@ void ResourceImpl::OnLinkClosed(LinkId id, int error) {
     HandleConnector(out);
     return;
   }
+  if (drop_pending) {
+    Drop(drop_how, drop_stand_alone, drop_why);
+    return;
+  }
   if (id == meta && error == 0 && phase == SessionPhase::kParameters && data != kNoLink && links[data].used) {
     // What the peer said last may still lie unread on the data socket: its reason for leaving, for one.
     meta_gone_until = now + Tenths(config.net.ping_timeout_ds);
@@ -506,14 +510,16 @@ void ResourceImpl::DropLater(Conn how, bool stand_alone, const std::string& why)
   drop_how = how;
   drop_stand_alone = stand_alone;
   drop_why = why;
-  // Leaving for good: what the peer needs to come to the same conclusion goes out first.
+  // Leaving for good: what the peer needs to come to the same conclusion goes out first, and it gets the time to read that (a socket that
+  // is closed with unread bytes in it takes away what the peer has not read yet).
   drop_deadline = stand_alone && phase == SessionPhase::kParameters ? now + config.net.ping_timeout_ds * kTenth : now;
   ++progress;
 }
 
 void ResourceImpl::RunPendingDrop() {
   const bool unsent = data != kNoLink && links[data].used && (!links[data].out->empty() || (links[meta].used && !links[meta].out->empty()));
-  if (unsent && now < drop_deadline) return;
+  const bool refused = conn == Conn::kWFReportParams && data != kNoLink && links[data].used && links[meta].used;
+  if ((unsent || refused) && now < drop_deadline) return;
   drop_pending = false;
   ++progress;
   Drop(drop_how, drop_stand_alone, drop_why);

@@ -82,6 +82,7 @@ void ResourceImpl::UpdateMetaFlags(Volume& v) {
 void ResourceImpl::NewCurrent(Volume& v) {
   NewCurrentUuid(v.super_block.uuids, random.Next64(), v.state.role == Role::kPrimary);
   Log(0, v.index, "new current UUID " + Spell(v.super_block.uuids));
+  if (v.state.role == Role::kPrimary) v.exposed_uuid = v.super_block.uuids.current;
   MarkMeta(v);
 }
 
@@ -89,6 +90,22 @@ void ResourceImpl::AfterChange(Volume& v, const State& old) {
   const State& s = v.state;
   // Both up to date again: a crash as Primary is healed.
   if (v.crashed_primary && s.disk == Disk::kUpToDate && s.pdsk == Disk::kUpToDate && s.conn >= Conn::kConnected) v.crashed_primary = false;
+
+  if (old.role != s.role || (s.disk == Disk::kUpToDate && old.disk != Disk::kUpToDate)) v.exposed_on_peer = false;
+  if (s.role == Role::kPrimary && old.disk >= Disk::kInconsistent && s.disk < Disk::kInconsistent && s.conn >= Conn::kConnected &&
+      s.pdsk == Disk::kUpToDate && v.have_peer_uuids) {
+    v.exposed_uuid = v.peer_uuids.uuid[0];  // it may have told us its new identifier before our disk was gone
+  }
+  if (old.role != s.role) {
+    v.exposed_uuid = s.role != Role::kPrimary ? 0 : v.meta_ok() && s.disk == Disk::kUpToDate ? v.super_block.uuids.current
+                     : v.have_peer_uuids     ? v.peer_uuids.uuid[0]
+                                             : 0;
+  }
+  // Both Inconsistent: a peer that becomes Primary by force decides, at its next P_STATE (drbd-protocol §10 trap 14). Only this very step
+  // counts: both may have become UpToDate without a resync, and then its role says nothing about the data.
+  if (old.disk == Disk::kInconsistent && old.pdsk == Disk::kInconsistent && old.peer == Role::kSecondary && s.peer == Role::kPrimary) {
+    v.consider_resync = true;
+  }
 
   if (old.role != s.role && v.meta_ok()) {
     v.super_block.uuids.current = WithRoleBit(v.super_block.uuids.current, s.role == Role::kPrimary);
@@ -99,8 +116,9 @@ void ResourceImpl::AfterChange(Volume& v, const State& old) {
   const bool was_source = old.conn == Conn::kSyncSource || old.conn == Conn::kPausedSyncS;
   if (was_source && s.conn < Conn::kConnected && v.meta_ok() && v.super_block.uuids.bitmap != 0) {
     LostSyncTarget lost;
-    lost.may_share_current = v.equal_current && !v.run.heard_from_target;
-    lost.all_acknowledged = v.run.heard_from_target && v.bitmap->set_count() == 0;
+    // Nothing (left) to copy: the target may be done without a word of it. A new identifier here would look like a split brain to it.
+    lost.all_acknowledged = v.bitmap->set_count() == 0;
+    lost.may_share_current = v.equal_current && !v.run.heard_from_target && !lost.all_acknowledged;
     if (lost.may_share_current || lost.all_acknowledged) {
       SyncTargetLost(v.super_block.uuids, lost, random.Next64(), s.role == Role::kPrimary);
       MarkMeta(v);
@@ -144,8 +162,9 @@ void ResourceImpl::AfterChange(Volume& v, const State& old) {
 
   // The peer got a disk back while we have one: it needs our identifiers to compare.
   if (old.conn >= Conn::kConnected && s.conn >= Conn::kConnected && old.pdsk == Disk::kDiskless && s.pdsk > Disk::kDiskless &&
-      s.pdsk != Disk::kDUnknown && v.meta_ok()) {
-    v.after_meta.send_uuids = v.after_meta.send_state = true;
+      s.pdsk != Disk::kDUnknown) {
+    v.after_meta.send_uuids = v.meta_ok();
+    v.after_meta.send_state = true;  // also without a disk of our own: the attaching peer waits for an answer
   }
 
   UpdateMetaFlags(v);
@@ -359,11 +378,10 @@ void ResourceImpl::OnState(Volume& v, State peer) {
   if (v.have_peer_uuids && peer_disk >= Disk::kNegotiating && peer_disk != Disk::kDUnknown && os.disk >= Disk::kNegotiating && v.disk_phase == Volume::DiskPhase::kOpen) {
     handshake = first;
     handshake |= os.conn == Conn::kConnected && (peer.disk == Disk::kNegotiating || os.disk == Disk::kNegotiating);
-    handshake |= v.consider_resync && peer.role == Role::kPrimary;
+    handshake |= v.consider_resync;
     handshake |= os.conn == Conn::kConnected && peer.conn >= Conn::kStartingSyncS && peer.conn <= Conn::kWFBitMapT;
   }
   if (handshake) {
-    v.consider_resync = false;
     std::string why;
     bool refused = false;
     action = SyncHandshake(v, peer.role, peer_disk, why, refused);
@@ -393,7 +411,7 @@ void ResourceImpl::OnState(Volume& v, State peer) {
       default: break;
     }
   }
-  if (ns.disk == Disk::kNegotiating && (first || handshake)) {
+  if (ns.disk == Disk::kNegotiating && peer.disk != Disk::kNegotiating) {
     if (!v.have_peer_uuids || peer_disk < Disk::kNegotiating || action == HandshakeAction::kNoSync) {
       ns.disk = v.disk_before_negotiating;
     } else if (ns.conn == Conn::kWFBitMapT) {
@@ -412,9 +430,6 @@ void ResourceImpl::OnState(Volume& v, State peer) {
       return;
     }
   }
-  // Both Inconsistent: a peer that becomes Primary by force decides (drbd-protocol §10 trap 14).
-  const bool both_inconsistent = ns.disk == Disk::kInconsistent && ns.pdsk == Disk::kInconsistent && ns.conn == Conn::kConnected &&
-                                 ns.role == Role::kSecondary && ns.peer == Role::kSecondary;
   v.params_done = true;
   if (first) {
     bool all = true;
@@ -426,8 +441,8 @@ void ResourceImpl::OnState(Volume& v, State peer) {
     }
     (void)all;
   }
+  v.consider_resync = false;  // before the change, which may set it for the packet after this one
   Force(v, ns);
-  v.consider_resync = both_inconsistent;
   if (first) v.after_meta.send_state = true;
 
   const bool wants_sync = v.state.conn == Conn::kWFBitMapS || v.state.conn == Conn::kWFBitMapT;

@@ -92,6 +92,7 @@ void ResourceImpl::ForgetTransferLog() {
   while (!transfer_log.empty()) {
     const LoggedWrite w = transfer_log.Pop();
     SetOutOfSync(V(w.volume), w.range);
+    if (V(w.volume).state.disk != Disk::kUpToDate) V(w.volume).lost_unsafe_writes = true;
     Retire(w);
   }
   closed_epochs.Clear();

@@ -92,6 +92,7 @@ void ResourceThread::StartDisk(const core::Action& action, io::DiskOp op, bool m
   request.op = op;
   request.volume = action.volume;
   request.fd = meta ? v.disk->meta_fd() : v.disk->data_fd();
+  if (action.preflush) request.preflush_fd = v.disk->data_fd();
   request.dsync = action.dsync;
   request.may_unmap = action.may_unmap;
   request.io = action.io;

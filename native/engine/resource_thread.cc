@@ -53,7 +53,7 @@ std::unique_ptr<ResourceThread> ResourceThread::Start(EngineConfig config, Waker
     }
   }
   if (self->mailbox_event_ < 0) {
-    failure = io::SystemFailure(core::ErrorCode::kIo, errno, "make an", "eventfd", "raise the limit of open files (LimitNOFILE)");
+    failure = io::SystemFailure(core::ErrorCode::kIo, errno, "cannot make an", "eventfd", "raise the limit of open files (LimitNOFILE)");
     return nullptr;
   }
   self->memory_ = io::LockedMemory(kDeviceArenaBytes + kNetArenaBytes + kSyncArenaBytes);
@@ -146,7 +146,7 @@ io::Failure ResourceThread::SetUp() {
   links_ = std::make_unique<Links>(*ring_, *resource_, *this, config_.resource.local, config_.resource.peer);
   links_->SetOptions(config_.resource.net);
   worker_ = std::make_unique<Worker>();
-  if (!worker_->ok()) return io::SystemFailure(core::ErrorCode::kIo, errno, "make an", "eventfd", "raise the limit of open files (LimitNOFILE)");
+  if (!worker_->ok()) return io::SystemFailure(core::ErrorCode::kIo, errno, "cannot make an", "eventfd", "raise the limit of open files (LimitNOFILE)");
   ring_->Poll(mailbox_event_, POLLIN, {io::TagKind::kMailbox, 0, 0});
   ring_->Poll(worker_->done_fd(), POLLIN, {io::TagKind::kWorker, 0, 0});
   if (!memory_.locked() || !setup.stack_locked) {

@@ -17,12 +17,11 @@ class SnapshotCell {
   void Write(const T& value) {
     const uint32_t sequence = sequence_.load(std::memory_order_relaxed);
     sequence_.store(sequence + 1, std::memory_order_relaxed);
-    std::atomic_thread_fence(std::memory_order_release);
     const auto* from = reinterpret_cast<const unsigned char*>(&value);
     for (uint32_t i = 0; i < kWords; i++) {
       uint64_t word = 0;
       std::memcpy(&word, from + i * 8, sizeof(T) - i * 8 < 8 ? sizeof(T) - i * 8 : 8);
-      words_[i].store(word, std::memory_order_relaxed);
+      words_[i].store(word, std::memory_order_release);  // whoever sees it also sees the odd sequence
     }
     sequence_.store(sequence + 2, std::memory_order_release);
   }
@@ -32,10 +31,9 @@ class SnapshotCell {
       const uint32_t before = sequence_.load(std::memory_order_acquire);
       if ((before & 1) == 0) {
         for (uint32_t i = 0; i < kWords; i++) {
-          const uint64_t word = words_[i].load(std::memory_order_relaxed);
+          const uint64_t word = words_[i].load(std::memory_order_acquire);
           std::memcpy(to + i * 8, &word, sizeof(T) - i * 8 < 8 ? sizeof(T) - i * 8 : 8);
         }
-        std::atomic_thread_fence(std::memory_order_acquire);
         if (sequence_.load(std::memory_order_relaxed) == before) return;
       }
       sched_yield();

@@ -13,6 +13,8 @@ inline constexpr int32_t kFuseNotifyResend = 7;
 inline constexpr uint32_t kFopenDirectIo = 1u << 0;
 inline constexpr uint32_t kFopenParallelDirectWrites = 1u << 6;
 
+inline constexpr uint64_t kFuseRootNode = 1;
+
 inline constexpr uint32_t kFuseMinorSpoken = 45;
 /// Without resending (7.40, Linux 6.9) a restart could not be hidden; everything else used is older.
 inline constexpr uint32_t kFuseMinorNeeded = 31;

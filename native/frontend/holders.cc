@@ -100,8 +100,9 @@ void ScanMounts(Scan& scan, const std::string& pid, bool own_namespace) {
     while (words >> word && word != "-") {
     }
     words >> type >> source;
-    // btrfs and the like show an anonymous device number: there the source tells.
-    bool is_source = std::find(scan.names.begin(), scan.names.end(), Unescape(source)) != scan.names.end();
+    // btrfs and the like show an anonymous device number (0:x): there the source tells. Nowhere else: another namespace may have a
+    // device of its own by this name.
+    bool is_source = device.compare(0, 2, "0:") == 0 && std::find(scan.names.begin(), scan.names.end(), Unescape(source)) != scan.names.end();
     if (device != number && !is_source) continue;
     std::string text = "mounted on " + Unescape(point) + " (" + type + ")";
     if (own_namespace) {

@@ -29,16 +29,21 @@ void DiskQueue::Start(const DiskRequest& request) {
   first_free_ = slot.next_free;
   slot.request = request;
   slot.done = 0;
-  switch (request.op) {
-    case DiskOp::kRead:
-    case DiskOp::kWrite: slot.phase = Phase::kTransfer; break;
-    case DiskOp::kFlush: slot.phase = Phase::kSync; break;
-    case DiskOp::kDiscard: slot.phase = Phase::kPunch; break;
-    case DiskOp::kZero: slot.phase = request.may_unmap ? Phase::kPunch : Phase::kZeroRange; break;
-  }
+  slot.phase = request.preflush_fd >= 0 ? Phase::kPreflush : FirstPhase(request);
   in_flight_++;
   if (request.volume < core::kMaxVolumes) per_volume_[request.volume]++;
   Issue(index);
+}
+
+DiskQueue::Phase DiskQueue::FirstPhase(const DiskRequest& request) {
+  switch (request.op) {
+    case DiskOp::kRead:
+    case DiskOp::kWrite: break;
+    case DiskOp::kFlush: return Phase::kSync;
+    case DiskOp::kDiscard: return Phase::kPunch;
+    case DiskOp::kZero: return request.may_unmap ? Phase::kPunch : Phase::kZeroRange;
+  }
+  return Phase::kTransfer;
 }
 
 void DiskQueue::Issue(uint32_t index) {
@@ -48,6 +53,7 @@ void DiskQueue::Issue(uint32_t index) {
   const uint64_t left = r.bytes - slot.done;
   const uint64_t at = r.offset_bytes + slot.done;
   switch (slot.phase) {
+    case Phase::kPreflush: ring_.Flush(r.preflush_fd, tag); break;
     case Phase::kTransfer: {
       const auto bytes = static_cast<uint32_t>(std::min(left, kMaxTransferBytes));
       if (r.op == DiskOp::kRead) {
@@ -76,6 +82,10 @@ void DiskQueue::Step(uint32_t index, int32_t result) {
     return;
   }
   switch (slot.phase) {
+    case Phase::kPreflush:
+      if (result < 0) return Finish(index, -result);
+      slot.phase = FirstPhase(r);
+      return Issue(index);
     case Phase::kTransfer:
     case Phase::kWriteZeroes:
       if (result < 0) return Finish(index, -result);

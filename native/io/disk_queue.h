@@ -16,6 +16,7 @@ struct DiskRequest {
   DiskOp op = DiskOp::kRead;
   uint16_t volume = 0;
   int fd = -1;
+  int preflush_fd = -1;    // this disk is flushed before the request starts
   bool dsync = false;      // durable when done (not for kRead and kFlush)
   bool may_unmap = false;  // kZero
   core::IoId io = 0;
@@ -42,13 +43,14 @@ class DiskQueue {
   uint32_t in_flight(uint16_t volume) const { return volume < core::kMaxVolumes ? per_volume_[volume] : 0; }
 
  private:
-  enum class Phase : uint8_t { kTransfer, kPunch, kZeroRange, kWriteZeroes, kSync };
+  enum class Phase : uint8_t { kPreflush, kTransfer, kPunch, kZeroRange, kWriteZeroes, kSync };
   struct Slot {
     DiskRequest request;
     uint64_t done = 0;
     Phase phase = Phase::kTransfer;
     uint32_t next_free = 0;
   };
+  static Phase FirstPhase(const DiskRequest& request);
   void Issue(uint32_t index);
   void Step(uint32_t index, int32_t result);
   void Finish(uint32_t index, int error);

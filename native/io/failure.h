@@ -17,7 +17,7 @@ struct Failure {
   bool failed() const { return code != core::ErrorCode::kOk; }
 };
 
-/// errno with its text, e.g. "open /dev/sdb: No such device (19)".
+/// errno with its text, e.g. "cannot open /dev/sdb: No such device (errno 19)".
 Failure SystemFailure(core::ErrorCode code, int os_errno, const std::string& what, const std::string& place, std::string remedy);
 
 /// "drbdtsd (pid 4711)"; just the number if the process is gone.

@@ -25,7 +25,7 @@ Failure Ring::Open(uint32_t entries) {
     if (error != EINVAL) break;
   }
   const bool forbidden = error == EPERM || error == ENOSYS;
-  return SystemFailure(forbidden ? core::ErrorCode::kIo : core::ErrorCode::kNoMemory, error, "make an", "io_uring",
+  return SystemFailure(forbidden ? core::ErrorCode::kIo : core::ErrorCode::kNoMemory, error, "cannot make an", "io_uring",
                        forbidden ? "allow io_uring on this host: sysctl kernel.io_uring_disabled=0 (or a kernel of 5.19 or newer)"
                                  : "raise the limit of locked memory (LimitMEMLOCK=infinity) or free memory");
 }

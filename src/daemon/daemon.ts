@@ -20,7 +20,7 @@ import { connectionStates } from '../shared/terms.js';
 import { protocolVersions, version } from '../shared/version.js';
 import { EventHub } from './event-hub.js';
 import { type KeeperEnvironment, keptFdsOf, resourceOfFdName } from './keeper.js';
-import { deviceNumberOf, findMount, type Mount, readMountTables } from './mounts.js';
+import { deviceNumberOf, findMount, type Mount, readOtherMountTables, readOwnMountTable } from './mounts.js';
 import type { NativeAddon, NativeSnapshot } from './native-api.js';
 import { procDrbd } from './proc-drbd.js';
 import { recoverResource } from './recover.js';
@@ -47,6 +47,21 @@ export interface DaemonOptions {
 
 const mountCacheMs = 1000;
 const connected = connectionStates.indexOf('Connected');
+
+/** An engine that hangs must not keep the process from ending: its successor waits. */
+const stopPatienceMs = 10_000;
+
+async function within<T>(work: Promise<T>, limitMs: number): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const limit = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`the engine did not answer for ${limitMs / 1000} s`)), limitMs);
+  });
+  try {
+    return await Promise.race([work, limit]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
 
 export class Daemon implements ControlHandlers {
   readonly events: EventHub;
@@ -147,7 +162,7 @@ export class Daemon implements ControlHandlers {
       log.info(`${resource.name} the device stays with the keeper until the next drbdtsd; I/O waits`);
     } else {
       try {
-        await resource.command('down', {});
+        await within(resource.command('down', {}), stopPatienceMs);
       } catch (error) {
         log.error(
           `${resource.name} can not be taken down (${(error as Error).message}) and nobody keeps its device: its I/O fails from now on. ` +
@@ -155,7 +170,7 @@ export class Daemon implements ControlHandlers {
         );
       }
     }
-    await resource.stop();
+    await within(resource.stop(), stopPatienceMs).catch((error: Error) => log.error(`${resource.name} ${error.message}`));
   }
 
   // --- control API -----------------------------------------------------------------------------------------------------------------
@@ -259,8 +274,12 @@ export class Daemon implements ControlHandlers {
 
   private mountOf(device: string): Mount | null {
     const now = systemClock.nowMs();
-    if (now - this.mounts.atMs > mountCacheMs) this.mounts = { atMs: now, tables: readMountTables() };
-    return findMount(this.mounts.tables, device, deviceNumberOf(device));
+    const number = deviceNumberOf(device);
+    // this namespace is read each time: who has just mounted wants to see it. The others cost a walk through /proc.
+    const own = findMount([readOwnMountTable()], device, number);
+    if (own !== null) return own;
+    if (now - this.mounts.atMs > mountCacheMs) this.mounts = { atMs: now, tables: readOtherMountTables() };
+    return findMount(this.mounts.tables, device, number);
   }
 
   private metaContext(): { addon: NativeAddon; node: string; now(): Date } {

@@ -1,6 +1,6 @@
 /**
- * Where a device is mounted, in this or any other mount namespace. `findMount` is pure; `readMountTables` reads one mountinfo per
- * namespace from /proc.
+ * Where a device is mounted, in this or any other mount namespace. `findMount` is pure; the tables come from the mountinfo files
+ * in /proc.
  */
 import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 
@@ -22,7 +22,9 @@ export function findMount(tables: readonly string[], device: string, deviceNumbe
       const dash = fields.indexOf('-');
       if (dash < 0) continue;
       const source = unescapeField(fields[dash + 2] ?? '');
-      if ((deviceNumber !== null && fields[2] === deviceNumber) || source === device) {
+      // btrfs and the like show an anonymous device number (0:x), there the name tells; elsewhere it may be another namespace's device
+      const anonymous = fields[2]?.startsWith('0:') === true;
+      if (deviceNumber !== null && !anonymous ? fields[2] === deviceNumber : source === device) {
         return { mountPoint: unescapeField(fields[4] ?? ''), fstype: fields[dash + 1] ?? '' };
       }
     }
@@ -47,13 +49,23 @@ export function deviceNumberOf(device: string): string | null {
 
 const namespacesMax = 256;
 
-/** mountinfo of this process first, then of one process in each other mount namespace that may be read. */
-export function readMountTables(): string[] {
+/** mountinfo of this process; '' where it can not be read. */
+export function readOwnMountTable(): string {
+  try {
+    return readFileSync('/proc/self/mountinfo', 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+/** mountinfo of one process in each other mount namespace that may be read. Goes through all of /proc. */
+export function readOtherMountTables(): string[] {
   const tables: string[] = [];
   const seen = new Set<string>();
+  const namespaceOf = (pid: string): string => readlinkSync(`/proc/${pid}/ns/mnt`);
   const read = (pid: string): void => {
     try {
-      const namespace = readlinkSync(`/proc/${pid}/ns/mnt`);
+      const namespace = namespaceOf(pid);
       if (seen.has(namespace) || seen.size >= namespacesMax) return;
       tables.push(readFileSync(`/proc/${pid}/mountinfo`, 'utf8'));
       seen.add(namespace);
@@ -61,7 +73,11 @@ export function readMountTables(): string[] {
       // gone meanwhile, or not ours to see
     }
   };
-  read('self');
+  try {
+    seen.add(namespaceOf('self'));
+  } catch {
+    // without /proc there is nothing else either
+  }
   for (const entry of readdirSync('/proc')) if (/^\d+$/.test(entry)) read(entry);
   return tables;
 }

@@ -167,7 +167,7 @@ async function disconnect(resource: Resource, request: VerbRequest, around: Verb
   around.cancelPromotion(resource);
   const snapshot = resource.snapshot();
   if (snapshot === null || snapshot.connection === 'StandAlone') {
-    throw errorForDrbdCode(162, '??', '', 'additional info: unknown connection.', { connection: snapshot?.connection ?? null });
+    throw errorForDrbdCode(162, '??', '', 'There is no connection to end.', { connection: snapshot?.connection ?? null });
   }
   const result = await resource.command('disconnect', request.force === true ? { force: true } : {}, resource.objectOf(undefined));
   return reply(resource, null, [], result.code, result.text);
@@ -301,6 +301,8 @@ async function resize(resource: Resource, request: VerbRequest): Promise<VerbRep
 }
 
 async function connect(resource: Resource, request: VerbRequest): Promise<VerbReply> {
+  const { connection } = resource.snapshot() ?? { connection: 'StandAlone' };
+  if (connection !== 'StandAlone') throw errorForDrbdCode(102, resource.name, '', '', { connection });
   resource.start();
   const args = {
     ...(request.discardMyData === true ? { discardMyData: true } : {}),

@@ -360,7 +360,7 @@ const configurationErrors: readonly ErrorEntry[] = [
     162,
     'ERR_INVALID_REQUEST',
     'Invalid configuration request',
-    'See the detail; `drbdts status RESOURCE` shows the state.',
+    '`drbdts status RESOURCE` shows the state.',
     'The request does not fit the present state, for example `disconnect` of a resource that has no connection.',
   ),
   configuration(

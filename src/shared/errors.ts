@@ -89,6 +89,13 @@ export function drbdtsError(code: string, context: ErrorContext = {}): DrbdtsErr
   );
 }
 
+/** The engine's detail as a sentence, then the table's remedy unless the detail names a command itself. */
+function remedyFor(detail: string, remedy: string): string {
+  if (detail === '') return remedy;
+  const sentence = `${detail.charAt(0).toUpperCase()}${detail.slice(1)}${/[.!?]$/.test(detail) ? '' : '.'}`;
+  return detail.includes('drbdts ') ? sentence : `${sentence} ${remedy}`;
+}
+
 /**
  * Turns a result code of the engine into drbdsetup's message for `object` (a minor for device commands, the resource's name otherwise):
  * `0: State change failed: (-2) Need access to UpToDate data` or `r0: Failure: (102) Local address(port) already in use.`
@@ -107,8 +114,7 @@ export function errorForDrbdCode(
   return new DrbdtsError({
     code: entry?.code ?? 'ERR_INTERNAL',
     message: stateChange ? `${object}: State change failed: (${drbdCode}) ${sentence}` : `${object}: Failure: (${drbdCode}) ${sentence}`,
-    remedy:
-      detail !== '' ? `${detail}${entry === undefined ? '' : ` ${entry.remedy}`}`.trim() : (entry?.remedy ?? 'Look at the log of drbdtsd.'),
+    remedy: remedyFor(detail, entry?.remedy ?? 'Look at the log of drbdtsd.'),
     place: object,
     exitCode: entry?.exitCode ?? (stateChange ? stateExitCode(drbdCode) : 10),
     drbdCode,

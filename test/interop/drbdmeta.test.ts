@@ -13,8 +13,12 @@ const missing = (await run(['drbdmeta', '--help'])).code === 127 ? 'drbdmeta is 
 const skip = labUnavailable() || missing;
 const limits = { skip, timeout: 150_000 };
 
+/** drbdmeta locks the device in /var/lock, which may be a link into a host's still empty /run. */
+const locks = ['sh', '-c', 'mkdir -p "$(readlink -f /var/lock)"'];
+
 /** Meta-data of a volume that is down, by both tools. `place` is drbdmeta's: disk or meta-disk, and internal, flex-external or an index. */
 async function compare(host: Host, disk: string, place = 'internal'): Promise<void> {
+  await host.must(locks);
   const loop = (await host.must(['losetup', '--find', '--show', disk])).trim();
   try {
     const meta = (...args: string[]) => host.run(['drbdmeta', '--force', '99', 'v08', loop, place, ...args]);
@@ -78,7 +82,8 @@ test('create-md by drbdts, in several states, read by drbdmeta', limits, async (
     await a.drbdts('primary', 'r0');
     await a.must(['dd', 'if=/dev/urandom', 'of=/dev/drbd0', 'bs=4k', 'seek=100', 'count=3', 'oflag=direct', 'status=none']);
     await a.powerOff();
-    await a.startDaemon();
+    // with its state it would bring the resource up again
+    await a.startDaemon({ stateDir: join(a.dir, 'state-after') });
     const unclean = await a.cli('dump-md', 'r0');
     assert.match(unclean.stderr, /"unclean", please apply-al first/);
     await compare(a, pair.disks.a[0] ?? '');
@@ -96,6 +101,7 @@ test('the activity log of a crashed Primary is applied alike by both tools', lim
       await pair.a.must(['dd', 'if=/dev/urandom', 'of=/dev/drbd0', 'bs=4k', `seek=${seek}`, 'count=2', 'oflag=direct', 'status=none']);
     }
     await pair.a.powerOff();
+    await pair.a.must(locks);
     const disk = pair.disks.a[0] ?? '';
     const copy = join(lab.dir, 'copy');
     await pair.a.must(['cp', disk, copy]);
@@ -104,7 +110,7 @@ test('the activity log of a crashed Primary is applied alike by both tools', lim
     assert.equal(applied.code, 0, applied.stderr);
     const theirs = await pair.a.must(['drbdmeta', '--force', '99', 'v08', loop, 'internal', 'dump-md']);
     await pair.a.must(['losetup', '-d', loop]);
-    await pair.a.startDaemon();
+    await pair.a.startDaemon({ stateDir: join(pair.a.dir, 'state-after') });
     await pair.a.drbdts('apply-al', 'r0');
     assert.deepEqual(lines(await pair.a.drbdts('dump-md', 'r0')), lines(theirs));
   });
@@ -114,6 +120,7 @@ test('create-md by drbdmeta is adopted by drbdts, external meta-data too', limit
   await withLab('meta-adopt', async (lab) => {
     const pair = await Pair.create(lab, { metaBytes: 2 * mib });
     for (const host of [pair.a, pair.b]) {
+      await host.must(locks);
       const loop = (await host.must(['losetup', '--find', '--show', join(host.dir, 'meta0')])).trim();
       await host.must(['drbdmeta', '--force', '99', 'v08', loop, 'flex-external', 'create-md']);
       await host.must(['losetup', '-d', loop]);

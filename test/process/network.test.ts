@@ -120,6 +120,8 @@ test('online verify finds a difference made behind our back, and a reconnect rep
     const pair = await Pair.create(lab, { net: { 'verify-alg': 'sha256' } });
     await pair.upInSync();
     await pair.b.sh(`printf damage | dd of=${pair.disks.b[0] ?? ''} bs=1 seek=${5 * mib + 123} conv=notrunc,fsync status=none`);
+    // a Primary that loses its peer begins a new generation; two Secondaries of one generation would not look at their bitmaps
+    await pair.a.drbdts('primary', 'r0');
     await pair.a.drbdts('verify', 'r0');
     await pair.a.drbdts('wait-sync', 'r0');
     await pair.a.running.waitState({ connection: 'Connected' });
@@ -129,6 +131,8 @@ test('online verify finds a difference made behind our back, and a reconnect rep
     await pair.b.drbdts('connect', 'r0');
     await pair.inSync();
     await waitFor('nothing is out of sync', async () => (await pair.a.running.volume()).outOfSyncKib === 0);
+    await pair.a.drbdts('secondary', 'r0');
+    await pair.assertSameData();
   });
 });
 

@@ -192,6 +192,8 @@ export class Host {
   async powerOff(): Promise<void> {
     await this.daemon?.kill();
     this.daemon = null;
+    // /run is empty after a boot
+    rmSync(join(this.dir, 'state'), { recursive: true, force: true });
     for (const { node, loop } of this.#volumeDevices()) {
       await this.run(['umount', '--lazy', '--all-targets', node]);
       await run(['losetup', '-d', loop]);

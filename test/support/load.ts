@@ -27,7 +27,7 @@ export interface FioOptions {
 
 function fioArguments(path: string, options: FioOptions): string[] {
   return [
-    'fio', '--name=verify', `--filename=${path}`, '--direct=1', '--ioengine=io_uring', `--rw=${options.rw ?? 'randwrite'}`,
+    'fio', '--name=load', `--filename=${path}`, '--direct=1', '--ioengine=io_uring', `--rw=${options.rw ?? 'randwrite'}`,
     `--bs=${options.blockSize ?? '4k'}`, `--iodepth=${options.depth ?? 16}`, `--size=${options.size}`, '--fallocate=none',
     '--verify=crc32c', '--verify_fatal=1', '--randrepeat=0',
     ...(options.offset === undefined ? [] : [`--offset=${options.offset}`]),
@@ -89,8 +89,9 @@ export class AckWriter {
     this.#options = options;
   }
 
-  async start(host: Host, device: string): Promise<void> {
-    const { blocks = 2048, threads = 4, seed = 1, sync = false, hot } = this.#options;
+  /** Begins to write, or goes on with what the journal says. `options` hold for this run; blocks and seed belong to the journal. */
+  async start(host: Host, device: string, options: Pick<AckOptions, 'sync' | 'hot'> = {}): Promise<void> {
+    const { blocks = 2048, threads = 4, seed = 1, sync = false, hot } = { ...this.#options, ...options };
     const child = host.spawn([
       await tool('ack_writer'), 'write', device, this.journal, '--blocks', String(blocks), '--threads', String(threads), '--seed', String(seed),
       ...(sync ? ['--sync'] : []), ...(hot === undefined ? [] : ['--hot', String(hot)]),

@@ -128,6 +128,25 @@ export class KernelPeer {
     await this.#must(['put', this.name, local, path]);
   }
 
+  /** True when its virtual machine runs. */
+  async alive(): Promise<boolean> {
+    const listed = await this.#command(['list']);
+    return new RegExp(`^${this.name} up`, 'm').test(listed.stdout);
+  }
+
+  /** Cable plugged in, DRBD without any resource, no mapped devices, empty kernel log; boots the guest where it takes that. */
+  async clean(): Promise<void> {
+    if (await this.alive()) {
+      await this.thaw();
+      await this.plug();
+      const done = await this.exec(
+        'umount /store 2>/dev/null; drbdadm down r0 >/dev/null 2>&1; dmsetup remove_all 2>/dev/null; dmesg -c >/dev/null; ! grep -q " cs:" /proc/drbd', 20);
+      if (done.code === 0) return;
+      await this.crash();
+    }
+    await this.boot();
+  }
+
   /** Power failure: what the guest wrote to its disks stays, everything else is gone. */
   async crash(): Promise<void> {
     await this.#must(['kill', this.name]);
@@ -178,7 +197,8 @@ export interface DrbdConfSpec {
   readonly net?: Record<string, string | number>;
   readonly disk?: Record<string, string | number>;
   readonly volumes?: number;
-  readonly ourDisk?: string;
+  /** The guest's first disk; default /dev/vdb. */
+  readonly guestDisk?: string;
 }
 
 /** The same resource as drbd.conf for the guest: master1 is the guest, master2 our host. */
@@ -187,15 +207,16 @@ export function renderDrbdConf(spec: DrbdConfSpec = {}): string {
     Object.entries(section).map(([name, value]) => `${name} ${typeof value === 'string' && !/^[\w-]+$/.test(value) ? `"${value}"` : value};`).join(' ');
   const letters = ['b', 'c', 'd'];
   const host = (name: string, address: string): string => {
+    const disk = (number: number): string => (number === 0 && spec.guestDisk) || `/dev/vd${letters[number] ?? 'b'}`;
     const volumes = Array.from({ length: spec.volumes ?? 1 }, (_, number) =>
-      `volume ${number} { device /dev/drbd${number}; disk /dev/vd${letters[number] ?? 'b'}; meta-disk internal; }`);
+      `volume ${number} { device /dev/drbd${number}; disk ${disk(number)}; meta-disk internal; }`);
     return `  on ${name} { address ${address}:7788; ${volumes.join(' ')} }`;
   };
   return [
     'resource r0 {',
     `  protocol ${spec.protocol ?? 'C'};`,
-    `  disk { resync-rate 50M; c-plan-ahead 0; ${options(spec.disk)} }`,
-    `  net { connect-int 3; ping-int 3; ping-timeout 30; timeout 29; ${options(spec.net)} }`,
+    `  disk { ${options({ 'resync-rate': '50M', 'c-plan-ahead': 0, ...spec.disk })} }`,
+    `  net { ${options({ 'connect-int': 3, 'ping-int': 3, 'ping-timeout': 30, timeout: 29, ...spec.net })} }`,
     host('master1', guestAddress),
     host('master2', ourAddress),
     '}',

@@ -179,6 +179,14 @@ class LossyDisk {
     if (arg.offset + arg.size > size_bytes_) return Answer(in, ENOSPC, nullptr, 0);
     if (Fails(arg.offset, arg.size)) return Answer(in, EIO, nullptr, 0);
     for (uint32_t done = 0; done < arg.size; done += kSectorBytes) {
+      if ((arg.flags & O_DSYNC) != 0) {
+        // durable by itself, as a write with FUA: says nothing about what was written before
+        Sector sector;
+        std::memcpy(sector.data(), data + done, kSectorBytes);
+        if (Store((arg.offset + done) / kSectorBytes, sector) != 0) return Answer(in, EIO, nullptr, 0);
+        unflushed_.erase((arg.offset + done) / kSectorBytes);
+        continue;
+      }
       std::memcpy(unflushed_[(arg.offset + done) / kSectorBytes].data(), data + done, kSectorBytes);
     }
     fuse_write_out out{arg.size, 0};

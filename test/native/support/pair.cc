@@ -1,7 +1,10 @@
 #include "support/pair.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 
 namespace pair_test {
 
@@ -9,29 +12,114 @@ namespace {
 constexpr uint64_t kArenaBytes[3] = {8u << 20, 8u << 20, 8u << 20};
 }
 
-Node::Node(Pair& pair, int index, uint64_t disk_bytes, const ResourceConfig& c) : disk(disk_bytes), config(c), pair_(pair), index_(index) {
-  auto l = ComputeLayout(c.volumes[0].place, disk_bytes / 512, disk_bytes / 512);
-  layout = l.value();
+Image::Image(uint64_t size) : size_(size) {
+  void* p = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (p == MAP_FAILED) std::abort();
+  bytes_ = static_cast<uint8_t*>(p);
+}
+Image::~Image() { munmap(bytes_, size_); }
+
+MemoryDisk::MemoryDisk(uint64_t size) : bytes(size), durable(size), touched(size / 4096 + 1) {}
+
+void MemoryDisk::Write(uint64_t offset, const uint8_t* data, uint64_t count, bool dsync) {
+  for (uint64_t o = 0; o < count; o += 512) {
+    const uint64_t at = offset + o, sector = at / 512;
+    if (data != nullptr) std::memcpy(&bytes[at], data + o, 512);
+    else std::memset(&bytes[at], 0, 512);
+    touched[at / 4096] = true;
+    ++sequence_;
+    if (dsync) {
+      std::memcpy(&durable[at], &bytes[at], 512);
+      dirty_.erase(sector);
+      synced_[sector] = sequence_;
+    } else {
+      dirty_[sector] = sequence_;
+    }
+  }
 }
 
-void Node::CreateMd() {
-  const SuperBlock sb = FreshSuperBlock(layout, 0x1234, 0, 1, 8);
-  std::fill(disk.bytes.begin() + static_cast<long>(layout.bitmap_sector * 512), disk.bytes.end(), 0);
-  EncodeSuperBlock(sb, std::span<uint8_t, kMetaBlockBytes>(disk.bytes.data() + layout.super_block_sector * 512, kMetaBlockBytes));
-  AlBlock b;
-  b.initialized_only = true;
-  for (uint64_t i = 0; i < layout.al_blocks; ++i) {
-    EncodeAlBlock(b, std::span<uint8_t, kMetaBlockBytes>(disk.bytes.data() + layout.al_sector * 512 + i * 4096, kMetaBlockBytes));
+MemoryDisk::Flushing MemoryDisk::BeginFlush() const {
+  Flushing f;
+  f.sectors.reserve(dirty_.size());
+  for (const auto& [sector, sequence] : dirty_) {
+    f.sectors.push_back({sector, sequence, {}});
+    std::memcpy(f.sectors.back().content.data(), &bytes[sector * 512], 512);
   }
-  disk.durable = disk.bytes;
+  return f;
+}
+
+void MemoryDisk::EndFlush(const Flushing& f) {
+  for (const auto& s : f.sectors) {
+    uint64_t& synced = synced_[s.sector];
+    if (synced >= s.sequence) continue;
+    synced = s.sequence;
+    std::memcpy(&durable[s.sector * 512], s.content.data(), 512);
+    const auto d = dirty_.find(s.sector);
+    if (d != dirty_.end() && d->second == s.sequence) dirty_.erase(d);
+  }
+}
+
+void MemoryDisk::PowerLoss(std::mt19937_64& rng) {
+  // Most of the time everything or nothing of the cache survives, now and then a wild mixture.
+  const uint64_t odds = rng() % 3;
+  for (const auto& [sector, sequence] : dirty_) {
+    if (odds == 0 || (odds == 1 && rng() % 2 == 0)) std::memcpy(&bytes[sector * 512], &durable[sector * 512], 512);
+  }
+  Settle();
+}
+
+void MemoryDisk::Settle() {
+  for (uint64_t page = 0; page < touched.size(); ++page) {
+    if (touched[page]) std::memcpy(&durable[page * 4096], &bytes[page * 4096], std::min<uint64_t>(4096, bytes.size() - page * 4096));
+  }
+  dirty_.clear();
+  synced_.clear();
+}
+
+namespace {
+std::vector<std::unique_ptr<MemoryDisk>> MakeDisks(size_t count, uint64_t bytes) {
+  std::vector<std::unique_ptr<MemoryDisk>> d;
+  for (size_t i = 0; i < count; ++i) d.push_back(std::make_unique<MemoryDisk>(bytes));
+  return d;
+}
+}  // namespace
+
+Node::Node(Pair& pair, int index, uint64_t disk_bytes, const ResourceConfig& c)
+    : disks(MakeDisks(c.volumes.size(), disk_bytes)), disk(*disks[0]), config(c), pair_(pair), index_(index) {
+  auto l = ComputeLayout(c.volumes[0].place, disk_bytes / 512, disk_bytes / 512);
+  layout = l.value();
+  facts.can_discard = facts.discard_zeroes = true;
+}
+
+void Node::CreateMd() { WriteMd(FreshSuperBlock(layout, 0x1234, 0, 1, 8)); }
+
+void Node::CreateMdInSync(uint64_t current_uuid) {
+  SuperBlock sb = FreshSuperBlock(layout, 0x1234, 0, 1, 8);
+  sb.uuids.current = current_uuid;
+  sb.flags |= kMdConsistent | kMdWasUpToDate;
+  sb.la_size_sect = layout.usable_sectors;
+  WriteMd(sb);
+}
+
+void Node::WriteMd(const SuperBlock& sb) {
+  std::vector<uint8_t> block(kMetaBlockBytes);
+  const std::span<uint8_t, kMetaBlockBytes> out(block.data(), kMetaBlockBytes);
+  for (auto& d : disks) {
+    d->Write(layout.bitmap_sector * 512, nullptr, layout.bitmap_sectors * 512, true);
+    EncodeSuperBlock(sb, out);
+    d->Write(layout.super_block_sector * 512, block.data(), block.size(), true);
+    AlBlock b;
+    b.initialized_only = true;
+    EncodeAlBlock(b, out);
+    for (uint64_t i = 0; i < layout.al_blocks; ++i) d->Write(layout.al_sector * 512 + i * 4096, block.data(), block.size(), true);
+    std::memcpy(d->durable.data(), d->bytes.data(), d->bytes.size() <= (16u << 20) ? d->bytes.size() : 0);
+  }
 }
 
 void Node::Start(uint64_t seed) {
   for (int i = 0; i < 3; ++i) {
-    memory_[i].assign(kArenaBytes[i] + 4096, 0);
-    auto p = reinterpret_cast<uintptr_t>(memory_[i].data());
-    p = (p + 4095) & ~uintptr_t{4095};
-    arena_[i] = std::make_unique<PageArena>(std::span<uint8_t>(reinterpret_cast<uint8_t*>(p), kArenaBytes[i]));
+    memory_[i] = std::make_unique<Image>(kArenaBytes[i]);
+    arena_[i] = std::make_unique<PageArena>(std::span<uint8_t>(memory_[i]->data(), kArenaBytes[i]));
   }
   std::array<uint8_t, 32> s{};
   std::memcpy(s.data(), &seed, 8);
@@ -50,22 +138,21 @@ void Node::Crash(bool power_loss, std::mt19937_64& rng) {
   // Writes under way may or may not reach the disk, sector by sector when the power goes.
   for (auto& io : disk_queue) {
     const Action& a = io.action;
-    if (a.kind != Action::Kind::kDiskWrite && a.kind != Action::Kind::kMetaWrite) continue;
+    const bool zero = a.kind == Action::Kind::kDiskDiscard || a.kind == Action::Kind::kDiskZero;
+    if (!zero && a.kind != Action::Kind::kDiskWrite && a.kind != Action::Kind::kMetaWrite) continue;
+    const bool none = rng() % 3 == 0;
     for (uint64_t o = 0; o < a.bytes; o += 512) {
-      if (power_loss && rng() % 2 == 0) continue;
-      std::memcpy(disk.bytes.data() + a.offset_bytes + o, a.data + o, 512);
+      if (power_loss && (none || rng() % 2 == 0)) continue;
+      disks[a.volume]->Write(a.offset_bytes + o, zero ? nullptr : a.data + o, 512, false);
     }
   }
   disk_queue.clear();
   later.clear();
   if (power_loss) {
-    for (size_t o = 0; o < disk.bytes.size(); o += 512) {
-      if (std::memcmp(&disk.bytes[o], &disk.durable[o], 512) != 0 && rng() % 2 == 0) std::memcpy(&disk.bytes[o], &disk.durable[o], 512);
-    }
-    disk.durable = disk.bytes;
+    for (auto& d : disks) d->PowerLoss(rng);
   }
   resource.reset();
-  pair_.KillConnectionsOf(index_);
+  pair_.KillConnectionsOf(index_, power_loss);
   listening = false;
   device_up = false;
 }
@@ -98,7 +185,7 @@ const VolumeSnapshot& Node::snap(uint32_t volume) {
   return snapshot_.volumes[volume];
 }
 
-uint64_t Node::Submit(BlockOp op, uint64_t sector, uint32_t bytes, uint8_t* data, bool fua) {
+uint64_t Node::Submit(BlockOp op, uint64_t sector, uint32_t bytes, uint8_t* data, bool fua, uint16_t volume, bool may_unmap) {
   BlockIo io;
   io.tag = next_tag++;
   io.op = op;
@@ -106,7 +193,8 @@ uint64_t Node::Submit(BlockOp op, uint64_t sector, uint32_t bytes, uint8_t* data
   io.bytes = bytes;
   io.data = data;
   io.fua = fua;
-  resource->OnRequest(0, io, pair_.now);
+  io.may_unmap = may_unmap;
+  resource->OnRequest(volume, io, pair_.now);
   pair_.Carry(*this);
   return io.tag;
 }
@@ -143,34 +231,44 @@ void Pair::CloseFrom(int node, LinkId link) {
     if (c->link[node] != link) continue;
     c->closed[node] = true;
     c->link[node] = kNoLink;
-    c->to[node].bytes.clear();
+    c->to[node].clear();
     c->to[1 - node].eof = true;
   }
 }
 
-void Pair::KillConnectionsOf(int node) {
+void Pair::KillConnectionsOf(int node, bool silently) {
   for (auto& c : connections_) {
     if (c->link[node] != kNoLink) {
       c->closed[node] = true;
       c->link[node] = kNoLink;
+      c->to[node].lost = silently;
+      // Without power nothing more is said; a process that dies leaves its socket buffers to the kernel, which sends them on.
+      if (silently) c->to[1 - node].clear();
+      else c->to[1 - node].eof = true;
     }
-    c->to[node].bytes.clear();
-    c->to[1 - node].eof = true;
+    c->to[node].clear();
   }
 }
 
-void Pair::DropAll() {
-  for (auto& c : connections_) {
-    for (int i = 0; i < 2; ++i) {
-      c->to[i].bytes.clear();
-      if (c->link[i] == kNoLink || !node_[i]->alive) continue;
-      const LinkId l = c->link[i];
-      c->link[i] = kNoLink;
-      c->closed[i] = true;
-      node_[i]->resource->OnLinkClosed(l, 104, now);
-      Carry(*node_[i]);
-    }
+void Pair::Reset(Connection& c) {
+  for (int i = 0; i < 2; ++i) {
+    c.to[i].clear();
+    c.to[i].lost = false;
+    if (c.link[i] == kNoLink || !node_[i]->alive) continue;
+    const LinkId l = c.link[i];
+    c.link[i] = kNoLink;
+    c.closed[i] = true;
+    node_[i]->resource->OnLinkClosed(l, 104, now);
+    Carry(*node_[i]);
   }
+}
+
+void Pair::ResetOne() {
+  if (!connections_.empty()) Reset(*connections_[rng() % connections_.size()]);
+}
+
+void Pair::DropAll() {
+  for (size_t i = 0; i < connections_.size(); ++i) Reset(*connections_[i]);
 }
 
 void Pair::Execute(Node& n, const Action& a) {
@@ -182,11 +280,30 @@ void Pair::Execute(Node& n, const Action& a) {
     case Action::Kind::kDiskDiscard:
     case Action::Kind::kDiskZero:
     case Action::Kind::kMetaRead:
-    case Action::Kind::kMetaWrite: n.disk_queue.push_back({a, now + disk_delay / 2 + rng() % disk_delay}); break;
+    case Action::Kind::kMetaWrite: {
+      TimeUs due = now + disk_delay / 2 + rng() % disk_delay;
+      if (now < n.disk_slow_until) due += rng() % (n.disk_slow + 1);
+      const bool writes = a.kind == Action::Kind::kDiskWrite || a.kind == Action::Kind::kDiskDiscard || a.kind == Action::Kind::kDiskZero ||
+                          a.kind == Action::Kind::kMetaWrite;
+      if (a.kind != Action::Kind::kDiskFlush) {
+        if (a.bytes % 512 != 0 || a.bytes == 0 || a.offset_bytes + a.bytes > n.disks[a.volume]->bytes.size()) n.violations.push_back("I/O outside the disk");
+        const bool meta = a.kind == Action::Kind::kMetaRead || a.kind == Action::Kind::kMetaWrite;
+        if (!meta && a.offset_bytes + a.bytes > n.layout.usable_sectors * 512) n.violations.push_back("data I/O in the meta-data area");
+      }
+      for (const auto& o : n.disk_queue) {
+        const bool other = o.action.kind == Action::Kind::kDiskWrite || o.action.kind == Action::Kind::kDiskDiscard ||
+                           o.action.kind == Action::Kind::kDiskZero || o.action.kind == Action::Kind::kMetaWrite;
+        if (writes && other && o.action.volume == a.volume && o.action.offset_bytes < a.offset_bytes + a.bytes &&
+            a.offset_bytes < o.action.offset_bytes + o.action.bytes) {
+          n.violations.push_back("two writes to the same sectors under way at " + std::to_string(a.offset_bytes / 512));
+        }
+      }
+      n.disk_queue.push_back({a, due, a.kind == Action::Kind::kDiskFlush || a.preflush ? n.disks[a.volume]->BeginFlush() : MemoryDisk::Flushing{}});
+      break;
+    }
     case Action::Kind::kOpenDisk: {
-      DiskFacts f;
-      f.backing_sectors = f.meta_sectors = n.disk.bytes.size() / 512;
-      f.can_discard = f.discard_zeroes = true;
+      DiskFacts f = n.facts;
+      f.backing_sectors = f.meta_sectors = n.disks[a.volume]->bytes.size() / 512;
       n.later.push_back({now + 100, [&n, v = a.volume, f, this] { n.resource->OnDiskOpened(v, 0, "", f, now); }});
       break;
     }
@@ -196,7 +313,7 @@ void Pair::Execute(Node& n, const Action& a) {
     case Action::Kind::kConnect: {
       n.later.push_back({now + 200, [&n, me, this] {
                            Node& other = *node_[1 - me];
-                           if (cut_ || !other.alive || !other.listening) {
+                           if (cut_ || !other.alive || !other.listening || now < stall_until_[0] || now < stall_until_[1]) {
                              n.resource->OnConnectFailed(111, now);
                              return;
                            }
@@ -217,7 +334,10 @@ void Pair::Execute(Node& n, const Action& a) {
       break;
     }
     case Action::Kind::kCloseLink: CloseFrom(me, a.link); break;
-    case Action::Kind::kComplete: n.completed[a.tag] = a.error; break;
+    case Action::Kind::kComplete:
+      n.completed[a.tag] = a.error;
+      if (n.on_complete) n.on_complete(a.volume, a.tag, a.error);
+      break;
     case Action::Kind::kDeviceUp:
       n.later.push_back({now + 100, [&n, v = a.volume, this] {
                            n.device_up = true;
@@ -266,18 +386,25 @@ void Pair::Carry(Node& n) {
     }
   }
   // Output to the wire.
-  for (auto& c : connections_) {
-    const LinkId l = c->link[n.index_];
+  for (size_t i = 0; i < connections_.size(); ++i) {
+    Connection& c = *connections_[i];
+    const LinkId l = c.link[n.index_];
     if (l == kNoLink) continue;
+    Pipe& pipe = c.to[1 - n.index_];
     for (;;) {
       IoSlice s[16];
       const uint32_t k = n.resource->SendPieces(l, s);
       if (k == 0) break;
+      if (c.closed[1 - n.index_] && !pipe.lost) pipe.clear();  // nobody there any more: the kernel takes it and forgets it
+      uint64_t room = pipe.size() >= window_ ? 0 : window_ - pipe.size();
+      if (room == 0) break;
       uint32_t sent = 0;
-      for (uint32_t i = 0; i < k; ++i) {
-        auto& to = c->to[1 - n.index_].bytes;
-        to.insert(to.end(), s[i].data, s[i].data + s[i].bytes);
-        sent += s[i].bytes;
+      for (uint32_t p = 0; p < k && room != 0; ++p) {
+        const auto take = static_cast<uint32_t>(std::min<uint64_t>(room, s[p].bytes));
+        pipe.bytes.insert(pipe.bytes.end(), s[p].data, s[p].data + take);
+        if (tamper) tamper(1 - n.index_, pipe.bytes.data() + pipe.bytes.size() - take, take);
+        sent += take;
+        room -= take;
       }
       n.resource->OnSent(l, sent, now);
     }
@@ -290,27 +417,41 @@ void Pair::Network() {
     Connection& c = *connections_[i];
     for (int to = 0; to < 2; ++to) {
       Node& n = *node_[to];
-      if (c.link[to] == kNoLink || !n.alive) continue;
-      const LinkId l = c.link[to];
       Pipe& p = c.to[to];
-      for (int guard = 0; guard < 1000 && !p.bytes.empty() && c.link[to] == l; ++guard) {
+      if (p.lost && n.alive && now >= stall_until_[to] && !p.empty()) {  // a machine that came back knows nothing of this connection
+        Reset(c);
+        continue;
+      }
+      if (c.link[to] == kNoLink || !n.alive || now < stall_until_[to] || now < p.hold_until) continue;
+      const LinkId l = c.link[to];
+      bool moved = false;
+      for (int guard = 0; guard < 1000 && !p.empty() && c.link[to] == l; ++guard) {
         const std::span<uint8_t> into = n.resource->ReceiveInto(l);
         Carry(n);
         if (into.empty() || c.link[to] != l) break;
-        size_t k = std::min(into.size(), p.bytes.size());
+        size_t k = std::min(into.size(), p.size());
         if (rng() % 4 == 0) k = 1 + rng() % k;
-        std::copy(p.bytes.begin(), p.bytes.begin() + static_cast<long>(k), into.begin());
-        p.bytes.erase(p.bytes.begin(), p.bytes.begin() + static_cast<long>(k));
+        std::copy_n(p.bytes.begin() + static_cast<long>(p.head), k, into.begin());
+        p.head += k;
+        if (p.empty()) p.clear();
+        moved = true;
         n.resource->OnReceived(l, static_cast<uint32_t>(k), now);
         Carry(n);
+        if (node_[1 - to]->alive) Carry(*node_[1 - to]);  // there is room again
+        if (rough_ && rng() % 8 == 0) break;
       }
-      if (p.eof && p.bytes.empty() && c.link[to] == l) {
+      if (p.head > (1u << 20)) {
+        p.bytes.erase(p.bytes.begin(), p.bytes.begin() + static_cast<long>(p.head));
+        p.head = 0;
+      }
+      if (p.eof && p.empty() && c.link[to] == l) {
         c.link[to] = kNoLink;
         c.closed[to] = true;
         c.to[1 - to].eof = true;
         n.resource->OnLinkClosed(l, 0, now);
         Carry(n);
       }
+      if (rough_ && moved && rng() % 3 == 0) p.hold_until = now + rng() % (rng() % 16 == 0 ? 20000 : 300);
     }
   }
   std::erase_if(connections_, [](const auto& c) { return c->link[0] == kNoLink && c->link[1] == kNoLink; });
@@ -329,10 +470,17 @@ bool Pair::Step() {
   }
   for (const auto& c : connections_) {
     for (int i = 0; i < 2; ++i) {
-      if (c->link[i] != kNoLink && (!c->to[i].bytes.empty() || c->to[i].eof)) next = std::min(next, now + net_delay);
+      if (c->link[i] != kNoLink && node_[i]->alive && (!c->to[i].empty() || c->to[i].eof)) {
+        next = std::min(next, std::max({now + net_delay, stall_until_[i], c->to[i].hold_until}));
+      }
     }
   }
   if (next == kNever) return false;
+  still_ = next > now ? 0 : still_ + 1;
+  if (still_ > 20000) {
+    livelock = true;
+    return false;
+  }
   now = std::max(now, next);
   for (auto& p : node_) {
     Node& n = *p;
@@ -343,26 +491,28 @@ bool Pair::Step() {
         continue;
       }
       const Action a = n.disk_queue[i].action;
+      const MemoryDisk::Flushing flush = std::move(n.disk_queue[i].flush);
       n.disk_queue.erase(n.disk_queue.begin() + static_cast<long>(i));
+      MemoryDisk& d = *n.disks[a.volume];
       int error = 0;
       const bool meta = a.kind == Action::Kind::kMetaRead || a.kind == Action::Kind::kMetaWrite;
       const bool read = a.kind == Action::Kind::kDiskRead || a.kind == Action::Kind::kMetaRead;
-      if ((meta && n.disk.fail_meta) || (!meta && read && n.disk.fail_reads) || (!meta && !read && n.disk.fail_writes)) error = 5;
+      if ((meta && d.fail_meta) || (!meta && read && d.fail_reads) || (!meta && !read && d.fail_writes)) error = 5;
       if (error == 0) {
-        uint8_t* at = n.disk.bytes.data() + a.offset_bytes;
+        if (a.preflush) d.EndFlush(flush);
         switch (a.kind) {
           case Action::Kind::kDiskRead:
-          case Action::Kind::kMetaRead: std::memcpy(a.data, at, a.bytes); break;
+          case Action::Kind::kMetaRead: std::memcpy(a.data, d.bytes.data() + a.offset_bytes, a.bytes); break;
           case Action::Kind::kDiskWrite:
-          case Action::Kind::kMetaWrite:
-            std::memcpy(at, a.data, a.bytes);
-            if (a.dsync) std::memcpy(n.disk.durable.data() + a.offset_bytes, a.data, a.bytes);
-            break;
+          case Action::Kind::kMetaWrite: d.Write(a.offset_bytes, a.data, a.bytes, a.dsync); break;
           case Action::Kind::kDiskDiscard:
-          case Action::Kind::kDiskZero: std::memset(at, 0, a.bytes); break;
-          case Action::Kind::kDiskFlush: n.disk.durable = n.disk.bytes; break;
+          case Action::Kind::kDiskZero: d.Write(a.offset_bytes, nullptr, a.bytes, a.dsync); break;
+          case Action::Kind::kDiskFlush: d.EndFlush(flush); break;
           default: break;
         }
+      } else if (!read && a.kind != Action::Kind::kDiskFlush && rng() % 2 == 0) {
+        // A write that failed may have got part of the way.
+        d.Write(a.offset_bytes, a.kind == Action::Kind::kDiskWrite || a.kind == Action::Kind::kMetaWrite ? a.data : nullptr, 512, false);
       }
       n.resource->OnDiskDone(a.io, error, now);
       Carry(n);

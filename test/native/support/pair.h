@@ -17,11 +17,54 @@ namespace pair_test {
 
 using namespace drbdts::core;
 
-struct MemoryDisk {
-  std::vector<uint8_t> bytes;      // what reads see
-  std::vector<uint8_t> durable;    // what survives a power failure
+/// Bytes of a disk; costs memory only where something was written.
+class Image {
+ public:
+  explicit Image(uint64_t size);
+  ~Image();
+  Image(const Image&) = delete;
+  Image& operator=(const Image&) = delete;
+  uint8_t* data() const { return bytes_; }
+  uint64_t size() const { return size_; }
+  uint8_t& operator[](uint64_t i) const { return bytes_[i]; }
+  uint8_t* begin() const { return bytes_; }
+  uint8_t* end() const { return bytes_ + size_; }
+
+ private:
+  uint8_t* bytes_;
+  uint64_t size_;
+};
+
+/// A disk with a volatile cache. A flush makes durable exactly the writes that were complete when it was issued; everything else may or
+/// may not survive a power failure, sector by sector.
+class MemoryDisk {
+ public:
+  explicit MemoryDisk(uint64_t size);
+  /// A write is complete. data == nullptr: zeroes.
+  void Write(uint64_t offset_bytes, const uint8_t* data, uint64_t count, bool dsync);
+  struct Flushing {
+    struct Sector {
+      uint64_t sector, sequence;
+      std::array<uint8_t, 512> content;
+    };
+    std::vector<Sector> sectors;
+  };
+  Flushing BeginFlush() const;
+  void EndFlush(const Flushing& f);
+  /// The power goes: each sector that is not safe keeps its new content or falls back to the durable one.
+  void PowerLoss(std::mt19937_64& rng);
+  /// Everything as it stands is durable (set-up of a test).
+  void Settle();
+
+  Image bytes;    // what reads see
+  Image durable;  // what survives a power failure for certain
+  std::vector<bool> touched;  // 4 KiB pages ever written
   bool fail_reads = false, fail_writes = false, fail_meta = false;
-  explicit MemoryDisk(uint64_t size) : bytes(size), durable(size) {}
+
+ private:
+  uint64_t sequence_ = 0;
+  std::map<uint64_t, uint64_t> dirty_;      // sector -> last write
+  std::map<uint64_t, uint64_t> synced_;     // sector -> last durable write
 };
 
 class Pair;
@@ -39,7 +82,8 @@ class Node {
   const VolumeSnapshot& snap(uint32_t volume = 0);
 
   bool alive = false;
-  MemoryDisk disk;
+  std::vector<std::unique_ptr<MemoryDisk>> disks;  // one per volume
+  MemoryDisk& disk;                                // of volume 0
   ResourceConfig config;
   std::unique_ptr<Resource> resource;
   std::vector<std::string> log;
@@ -54,16 +98,27 @@ class Node {
   bool device_up = false;
   int handler_exit = 0;
   std::string holders;
-  MetaDataLayout layout;
+  MetaDataLayout layout;  // the same for every volume
+  DiskFacts facts;        // what the disks can do; sizes are filled in
+  /// Called for every request that completes.
+  std::function<void(uint16_t volume, uint64_t tag, int error)> on_complete;
+  /// Something the harness itself found wrong.
+  std::vector<std::string> violations;
+  TimeUs disk_slow_until = 0;  // I/O issued before this takes `disk_slow` longer
+  TimeUs disk_slow = 0;
+  std::array<PageArena*, 3> arenas() const { return {arena_[0].get(), arena_[1].get(), arena_[2].get()}; }
+  /// Meta-data of two disks that are known to be equal: no initial resync.
+  void CreateMdInSync(uint64_t current_uuid);
 
   struct Io {
     Action action;
     TimeUs due;
+    MemoryDisk::Flushing flush;
   };
   std::deque<Io> disk_queue;
   std::vector<std::pair<TimeUs, std::function<void()>>> later;
 
-  uint64_t Submit(BlockOp op, uint64_t sector, uint32_t bytes, uint8_t* data, bool fua = false);
+  uint64_t Submit(BlockOp op, uint64_t sector, uint32_t bytes, uint8_t* data, bool fua = false, uint16_t volume = 0, bool may_unmap = true);
   bool Done(uint64_t tag) const { return completed.count(tag) != 0; }
   bool listening = false;
 
@@ -71,7 +126,8 @@ class Node {
   friend class Pair;
   Pair& pair_;
   int index_;
-  std::vector<uint8_t> memory_[3];
+  void WriteMd(const SuperBlock& super_block);
+  std::unique_ptr<Image> memory_[3];
   std::unique_ptr<PageArena> arena_[3];
   Snapshot snapshot_;
 };
@@ -90,6 +146,17 @@ class Pair {
   /// Every TCP connection is reset.
   void DropAll();
   bool Step();  // one thing happens; false if nothing can before the limit
+  /// One of the TCP connections is reset (both ends hear of it; what was under way is lost).
+  void ResetOne();
+  /// Nothing reaches node `to` until then; nothing is lost.
+  void Stall(int to, TimeUs until) { stall_until_[to] = until; }
+  /// Random delivery: chunks of any size, the connections out of step with each other, a bounded socket buffer.
+  void Rough(uint64_t window) { rough_ = true, window_ = window; }
+  /// Called when a direction is quiet, at a packet boundary: bytes it returns are put on the wire to `to`.
+  std::function<std::vector<uint8_t>(int to, bool meta)> inject;
+  /// May change bytes on their way.
+  std::function<void(int to, uint8_t* bytes, size_t count)> tamper;
+  bool livelock = false;
   TimeUs now = 1000000;
   std::mt19937_64 rng;
   TimeUs disk_delay = 50, net_delay = 30;
@@ -98,8 +165,14 @@ class Pair {
  private:
   friend class Node;
   struct Pipe {  // one direction of a connection
-    std::deque<uint8_t> bytes;
+    std::vector<uint8_t> bytes;
+    size_t head = 0;
     bool eof = false;
+    bool lost = false;  // the machine at this end lost its power: nobody answers
+    TimeUs hold_until = 0;
+    size_t size() const { return bytes.size() - head; }
+    bool empty() const { return size() == 0; }
+    void clear() { bytes.clear(), head = 0; }
   };
   struct Connection {
     bool open = true;
@@ -114,8 +187,12 @@ class Pair {
   LinkId FreeLink(int node) const;
   std::vector<std::unique_ptr<Connection>> connections_;
   std::unique_ptr<Node> node_[2];
-  bool cut_ = false;
-  void KillConnectionsOf(int node);
+  bool cut_ = false, rough_ = false;
+  uint64_t window_ = ~uint64_t{0};
+  TimeUs stall_until_[2] = {0, 0};
+  uint32_t still_ = 0;  // steps without time going on
+  void KillConnectionsOf(int node, bool silently);
+  void Reset(Connection& c);
 };
 
 }  // namespace pair_test

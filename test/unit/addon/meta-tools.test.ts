@@ -15,6 +15,7 @@ import { externalLab } from '../../support/paths.js';
 const mib = 1024 * 1024;
 const hasDrbdmeta = existsSync('/usr/sbin/drbdmeta') || existsSync('/sbin/drbdmeta');
 const noDrbdmeta = hasDrbdmeta ? false : 'drbdmeta (package drbd-utils) is not installed';
+const noLoop = process.getuid?.() === 0 && existsSync('/dev/loop-control') ? false : 'needs root and loop devices';
 const lab = externalLab();
 const images = lab === null ? null : join(lab, 'vectors/metadata');
 const noImages = images !== null && existsSync(images) ? false : 'no recorded images: DRBDTS_LAB names no folder with vectors/metadata';
@@ -176,6 +177,30 @@ describe('create-md', () => {
     assert.match(refused.message, /09/);
     assert.match((await meta.probe(internal(disk))).found, /another version/);
     assert.equal((await refusal(meta.createMd(internal(disk), { force: false }))).code, 'ERR_WOULD_OVERWRITE_DATA');
+  });
+
+  test('a mounted device and a file below a loop device are refused, naming what uses them', { skip: noLoop }, async () => {
+    const file = image(64 * mib);
+    const attached = await run(['losetup', '-f', '--show', file]);
+    assert.equal(attached.code, 0, attached.stderr);
+    const device = attached.stdout.trim();
+    const point = mkdtempSync(join(dir, 'mount-'));
+    try {
+      const below = await refusal(meta.createMd(internal(file), { force: true }));
+      assert.equal(below.code, 'ERR_BUSY');
+      assert.ok(below.message.includes(device), below.message);
+      assert.equal((await run(['mkfs.ext4', '-q', device, '32m'])).code, 0);
+      assert.equal((await run(['mount', device, point])).code, 0);
+      const mounted = await refusal(meta.createMd(internal(device), { force: true }));
+      assert.equal(mounted.code, 'ERR_BUSY');
+      assert.ok(mounted.message.includes(`mounted on ${point}`), mounted.message);
+      assert.equal((await run(['umount', point])).code, 0);
+      await meta.createMd(internal(device), { force: true });
+      assert.equal((await meta.probe(internal(device))).hasMetaData, true);
+    } finally {
+      await run(['umount', '-q', point]);
+      await run(['losetup', '-d', device]);
+    }
   });
 
   test('a disk in use, a missing one and one too small are refused with a way out', async () => {

@@ -1,0 +1,76 @@
+#!/usr/bin/env bash
+# Brings a Debian 12 host with Node 20 to where `npm test`, `npm run demo` and `npm run bench` run: packages, node_modules, build.
+# Does only what is missing and is quiet when nothing is.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+say() { echo "setup: $1"; }
+fail() {
+  echo "setup: $1" >&2
+  exit 1
+}
+
+# Build: compiler, headers. Run: mkfs, mount, losetup, ip, /proc tools, modprobe. Tests: fio, drbdmeta.
+packages=(
+  g++ make python3 liburing-dev zlib1g-dev doctest-dev
+  e2fsprogs xfsprogs fdisk mount util-linux iproute2 psmisc procps kmod
+  fio drbd-utils
+)
+
+missing_packages() {
+  local installed package
+  installed=$(dpkg-query -W -f='${Package} ${db:Status-Status}\n' "${packages[@]}" 2>/dev/null | awk '$2 == "installed" { print $1 }')
+  for package in "${packages[@]}"; do
+    grep -qx -- "$package" <<<"$installed" || echo "$package"
+  done
+}
+
+install_packages() {
+  local missing sudo=()
+  if ! command -v dpkg-query >/dev/null; then
+    say "no Debian packages here; make sure that these are installed: ${packages[*]}"
+    return
+  fi
+  mapfile -t missing < <(missing_packages)
+  [ ${#missing[@]} -gt 0 ] || return 0
+  if [ "$(id -u)" -ne 0 ]; then
+    if ! command -v sudo >/dev/null || ! sudo -n true 2>/dev/null && ! [ -t 0 ]; then
+      fail "packages are missing and only root may install them: apt-get install ${missing[*]}"
+    fi
+    sudo=(sudo)
+  fi
+  say "installing ${missing[*]}"
+  local apt=("${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=500)
+  local install=("${apt[@]}" install -y --no-install-recommends "${missing[@]}")
+  # Lists that are missing or too old to name existing files are fetched; fresh ones are used as they are.
+  if ! compgen -G '/var/lib/apt/lists/*_Packages*' >/dev/null || ! "${install[@]}" >/dev/null 2>&1; then
+    "${apt[@]}" update >/dev/null || fail "apt-get update failed; check the network and /etc/apt/sources.list"
+    "${install[@]}" >/dev/null || fail "could not install: ${missing[*]}"
+  fi
+}
+
+check_node() {
+  command -v node >/dev/null || fail "Node 20.17 or newer is needed: https://nodejs.org"
+  node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 20 || (a === 20 && b >= 17) ? 0 : 1)' ||
+    fail "Node $(node --version) is too old: 20.17 or newer is needed"
+  command -v npm >/dev/null || fail "npm is missing; it comes with Node"
+}
+
+install_modules() {
+  local done=node_modules/.package-lock.json
+  if [ ! -f "$done" ] || [ package-lock.json -nt "$done" ]; then
+    say "installing node modules"
+    npm ci --no-audit --no-fund --loglevel=error
+    touch "$done"
+  fi
+  # Its install script compiles for this Node; a copied node_modules, another Node, or npm's script policy may have left it out.
+  if ! node -e 'require("fs-ext")' 2>/dev/null; then
+    npm rebuild fs-ext --loglevel=error
+    node -e 'require("fs-ext")' || fail "fs-ext could not be built; see the messages above"
+  fi
+}
+
+install_packages
+check_node
+install_modules
+npm run --silent build
