@@ -45,6 +45,14 @@ Bitmap::Bitmap(uint64_t capacity_sectors) {
   dirty_.assign((capacity_pages_ + 63) / 64, 0);
 }
 
+void Bitmap::Touch() {
+  for (uint64_t page = 0; page < capacity_pages_; ++page) {
+    // A read would only map the shared zero page.
+    volatile uint64_t* word = words_ + page * (kPageBytes / sizeof(uint64_t));
+    *word = *word;
+  }
+}
+
 Bitmap::~Bitmap() { std::free(allocation_); }
 
 uint64_t Bitmap::pages() const { return (bits_ + kBitsPerPage - 1) / kBitsPerPage; }

@@ -17,6 +17,8 @@ class Bitmap {
   /// Room for devices up to capacity_sectors (rounded up to a page); starts with size 0. Memory is taken here only (kernel gives zero pages lazily).
   explicit Bitmap(uint64_t capacity_sectors);
   ~Bitmap();
+  /// Makes all of its memory resident, so that no later change has to wait for memory (the caller may be what frees it).
+  void Touch();
   Bitmap(const Bitmap&) = delete;
   Bitmap& operator=(const Bitmap&) = delete;
 

@@ -837,6 +837,9 @@ void ResourceImpl::StepVerify() {
 void ResourceImpl::StepResize() {
   if (step == 0) {
     for (auto& p : volumes) {
+      if (Selected(*p) && (p->measuring || p->moving)) return;  // the peer has just asked for the same
+    }
+    for (auto& p : volumes) {
       Volume& v = *p;
       if (!Selected(v)) continue;
       if (v.state.conn > Conn::kConnected) {

@@ -219,6 +219,7 @@ void ResourceImpl::AttachLog(Volume& v) {
   }
   arenas.sync->Give(v.attach_buffer);
   v.bitmap = std::make_unique<Bitmap>(v.layout.usable_sectors);
+  v.bitmap->Touch();
   v.log = std::make_unique<ActivityLog>(v.config.options.al_extents, v.layout.usable_sectors / kAlExtentSectors + 1);
   const bool crashed = (sb.flags & (kMdPrimaryInd | kMdCrashedPrimary)) != 0;
   v.bitmap->Resize(sb.la_size_sect, false);
@@ -359,6 +360,10 @@ void ResourceImpl::DiskError(Volume& v, const char* what, bool meta_data, int er
 void ResourceImpl::CloseDiskWhenIdle(Volume& v) {
   AttachWriteBack(v);
   if (v.moving) MovePump(v);
+  if (v.sizes_wait && !v.measuring && !v.moving) {
+    v.sizes_wait = false;
+    if (v.have_peer_sizes && v.disk_phase == Volume::DiskPhase::kOpen) ApplySizes(v);
+  }
   if (v.disk_phase == Volume::DiskPhase::kOpen && v.state.disk == Disk::kFailed && v.io_in_flight == 0) {
     v.disk_phase = Volume::DiskPhase::kClosing;
     v.close_pending = true;
@@ -501,6 +506,19 @@ void ResourceImpl::OnSizes(Volume& v, const SizesPacket& p) {
     MarkMeta(v);
   }
   if (v.disk_phase != Volume::DiskPhase::kOpen && v.disk_phase != Volume::DiskPhase::kClosed) return;
+  if (v.sizes_wait) return;
+  // A resize at the peer: it offers more than this disk had when it was measured last, and this one may have grown, too.
+  const bool established = v.params_done && v.state.conn == Conn::kConnected && v.state.pdsk >= Disk::kInconsistent && v.state.pdsk != Disk::kDUnknown;
+  if (established && v.meta_ok() && p.d_size > v.layout.usable_sectors && !v.measuring && !v.moving) {
+    v.measuring = v.sizes_wait = true;
+    Do(Action::Kind::kOpenDisk, v.index);
+    return;
+  }
+  ApplySizes(v);
+}
+
+void ResourceImpl::ApplySizes(Volume& v) {
+  const SizesPacket& p = v.peer_sizes;
   const uint64_t size = AgreedSize(v, p.d_size, p.u_size, p.c_size);
   bool grew = false;
   // The device stays as it is while a peer without a disk only repeats what it knows.
@@ -543,6 +561,7 @@ void ResourceImpl::MoveInternalMetaData(Volume& v, const DiskFacts& facts) {
     v.facts = facts;
     if (capacity > v.layout.usable_sectors) {
       auto bigger = std::make_unique<Bitmap>(capacity);
+      bigger->Touch();
       bigger->Resize(v.bitmap->sectors(), false);
       for (uint64_t i = 0; i < v.bitmap->pages(); ++i) {
         bigger->LoadPage(i, v.bitmap->Page(i));
@@ -583,6 +602,7 @@ void ResourceImpl::MovePump(Volume& v) {
       return;
     }
     auto bigger = std::make_unique<Bitmap>(v.move_layout.usable_sectors);
+    bigger->Touch();
     bigger->Resize(v.bitmap->sectors(), false);
     for (uint64_t i = 0; i < v.bitmap->pages(); ++i) {
       bigger->LoadPage(i, v.bitmap->Page(i));

@@ -6,6 +6,10 @@
 
 namespace drbdts::core {
 
+namespace {
+constexpr TimeUs kStrangerQuiet = 10 * kSecond;
+}  // namespace
+
 std::span<uint8_t> ResourceImpl::ReceiveInto(LinkId id) {
   if (id >= kLinkSlots || !links[id].used) return {};
   Link& l = links[id];
@@ -77,6 +81,8 @@ void ResourceImpl::Drain(LinkId id) {
       case PacketReader::Next::kError: {
         const std::string why = std::string("bad bytes from the peer on the ") + (id == meta ? "meta" : "data") + " socket: " + l.reader.error().detail;
         if (phase == SessionPhase::kNone) {
+          l.identified = true;
+          NoteStranger(l.reader.error().detail);
           Connector::Outputs out;
           connector.OnFirstPacket(id, Connector::First::kOther, now, random, out);
           HandleConnector(out);
@@ -122,12 +128,22 @@ bool ResourceImpl::PlacePayload(LinkId id, std::span<uint8_t>& out) {
   return true;
 }
 
+/// Somebody who is no DRBD peer reached our port. Said in status, and in the log at most once in a while: a port scanner shall not fill it.
+void ResourceImpl::NoteStranger(std::string_view why) {
+  reason = "dropped a connection that does not come from a DRBD peer: " + std::string(why);
+  progress++;
+  if (now < stranger_quiet_until) return;
+  stranger_quiet_until = now + kStrangerQuiet;
+  Log(1, -1, reason);
+}
+
 void ResourceImpl::OnPacket(LinkId id, const Packet& p) {
   if (phase == SessionPhase::kNone) {
     Connector::First first = Connector::First::kOther;
     if (p.command == Command::kInitialData) first = Connector::First::kInitialData;
     if (p.command == Command::kInitialMeta) first = Connector::First::kInitialMeta;
     links[id].identified = true;
+    if (first == Connector::First::kOther) NoteStranger(std::string("it began with ") + CommandName(p.command));
     Connector::Outputs out;
     connector.OnFirstPacket(id, first, now, random, out);
     HandleConnector(out);

@@ -110,7 +110,8 @@ ResourceImpl::ResourceImpl(const ResourceConfig& c, const Arenas& a, const std::
     : config(c), arenas(a), random(seed), connector(ConnectorOptions{}), app(kAppSlots), peer(kPeerSlots), zeroes(kMaxRequestBytes) {
   CHECK(config.volumes.size() <= kMaxVolumes);
   CHECK(a.device != nullptr && a.net != nullptr && a.sync != nullptr);
-  actions.reserve(8192);
+  actions.resize(8192);  // touched now: nothing may fault when memory is short
+  actions.clear();
   for (uint16_t i = 0; i < config.volumes.size(); ++i) {
     volumes.push_back(std::make_unique<Volume>(i, config.volumes[i]));
     volumes.back()->peer_waiting.reserve(kPeerSlots);

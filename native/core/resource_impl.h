@@ -186,6 +186,7 @@ struct Volume {
   enum class DiskPhase : uint8_t { kClosed, kOpening, kReadSuper, kReadLog, kReadBitmap, kWriteBack, kOpen, kClosing };
   DiskPhase disk_phase = DiskPhase::kClosed;
   bool measuring = false;
+  bool sizes_wait = false;           // the peer's P_SIZES waits for the disk to be measured again
   bool disk_failed_io = false;       // an I/O error made it Failed
   DiskFacts facts;
   MetaDataLayout layout;
@@ -336,6 +337,7 @@ struct ResourceImpl {
   SessionPhase phase = SessionPhase::kNone;
   TimeUs phase_until = kNever;
   TimeUs reconnect_at = kNever;
+  TimeUs stranger_quiet_until = 0;  // strangers at the port are not logged before
   uint32_t agreed_version = 0;
   uint32_t features = 0;
   WireDialect dialect;
@@ -456,11 +458,13 @@ struct ResourceImpl {
   // ---- receive.cc ----
   void Drain(LinkId id);
   bool PlacePayload(LinkId id, std::span<uint8_t>& out);
+  void NoteStranger(std::string_view why);
   void OnPacket(LinkId id, const Packet& p);
   void OnDataPacket(const Packet& p, Buffer payload);
   void OnMetaPacket(const Packet& p);
   void OnUnknownVolume(const Packet& p, bool data_socket);
   void OnSizes(Volume& v, const SizesPacket& p);
+  void ApplySizes(Volume& v);
   void OnUuids(Volume& v, const UuidsPacket& p);
   void OnState(Volume& v, State peer);
   void OnStateRequest(Volume* v, const StateRequest& p);

@@ -118,7 +118,12 @@ void ResourceThread::OnDiskDone(uint16_t volume, core::IoId io, int error, const
 
 void ResourceThread::OpenDisk(uint16_t volume) {
   VolumeIo& v = *volumes_[volume];
-  if (v.disk != nullptr || v.close_due) {
+  if (v.disk != nullptr && !v.close_due) {  // in use: whether it has grown
+    const int error = v.disk->MeasureAgain();
+    resource_->OnDiskOpened(volume, error, error == 0 ? "" : "the disk cannot be measured", v.disk->facts(), Now());
+    return;
+  }
+  if (v.close_due) {
     resource_->OnDiskOpened(volume, EBUSY, "the disk is still open", {}, Now());
     return;
   }

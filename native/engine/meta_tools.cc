@@ -352,6 +352,13 @@ Failure InvalidateMetaData(const MetaLocation& at) {
   Failure failure = OpenAndRead(at, false, session);
   if (failure.failed()) return failure;
   session.super_block.flags = (session.super_block.flags & ~(core::kMdConsistent | core::kMdWasUpToDate)) | core::kMdFullSync;
+  failure = WriteSuperBlock(session);
+  if (failure.failed() || session.super_block.clean()) return failure;
+  // Everything is resynced, so what the activity log of a crashed Primary says, readable or not, no longer matters.
+  failure = InitialiseActivityLog(session);
+  if (failure.failed()) return failure;
+  session.super_block.flags = (session.super_block.flags & ~(core::kMdPrimaryInd | core::kMdCrashedPrimary)) | core::kMdAlClean;
+  session.super_block.magic = core::kMdMagicV08;
   return WriteSuperBlock(session);
 }
 

@@ -201,6 +201,22 @@ std::unique_ptr<Disk> Disk::Open(const DiskSpec& spec, Failure& failure) {
   return disk;
 }
 
+int Disk::MeasureAgain() {
+  const auto sectors_of = [](int fd, uint64_t& sectors) {
+    struct stat st {};
+    if (fstat(fd, &st) != 0) return errno;
+    uint64_t bytes = static_cast<uint64_t>(st.st_size);
+    if (S_ISBLK(st.st_mode) && ioctl(fd, BLKGETSIZE64, &bytes) != 0) return errno;
+    sectors = bytes / core::kSectorSize;
+    return 0;
+  };
+  core::DiskFacts now = facts_;
+  int error = sectors_of(data_fd_, now.backing_sectors);
+  if (error == 0) error = sectors_of(meta_fd(), now.meta_sectors);
+  if (error == 0) facts_ = now;
+  return error;
+}
+
 int ReadFully(int fd, void* data, uint64_t bytes, uint64_t offset) {
   auto* p = static_cast<uint8_t*>(data);
   while (bytes > 0) {

@@ -35,6 +35,9 @@ class Disk {
   bool data_is_block_device() const { return block_device_; }
   const core::DiskFacts& facts() const { return facts_; }
 
+  /// Looks at the sizes again, of the open descriptors; facts() has them afterwards. Does not block. Returns 0 or an errno.
+  int MeasureAgain();
+
  private:
   Disk() = default;
   int data_fd_ = -1;

@@ -65,13 +65,14 @@ test('another protocol letter: refused by name', limits, async () => {
 test('unrelated data: refused, nothing is overwritten', limits, async () => {
   await withLab('unrelated', async (lab) => {
     const pair = await Pair.create(lab, { contents: 'random' });
-    // each becomes Primary by itself: two histories without a common generation
+    // each lives a life of its own until nothing is left of the generation that create-md wrote: no common one
     await pair.startDaemons();
     await pair.both((host) => host.drbdts('create-md', '--force', 'r0'));
     for (const host of [pair.a, pair.b]) {
       await host.drbdts('attach', 'r0');
       await host.drbdts('primary', '--force', 'r0');
       await host.drbdts('secondary', 'r0');
+      for (let generation = 0; generation < 4; generation++) await host.drbdts('new-current-uuid', 'r0');
     }
     await pair.both((host) => host.drbdts('connect', 'r0'));
     await reasonOf(pair.a, /unrelated data/i);

@@ -1,6 +1,6 @@
 /** Bad situations on one node: each is refused with a code and a way out, and nothing is changed. */
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { closeSync, openSync, readSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { checksum, mib } from '../support/disk.js';
@@ -118,20 +118,85 @@ test('damaged meta-data are refused and left alone', limits, onePair('damaged-md
   const disk = pair.disks.a[0] ?? '';
   await pair.a.startDaemon();
   await pair.a.drbdts('create-md', 'r0');
-  // bytes inside the last 4 KiB, which is the super block of internal meta-data; the magic number (at 60) stays
-  for (const [offset, name] of [[64, 'size'], [68, 'offset']] as const) {
-    const good = join(pair.a.dir, `good-${name}`);
+  // bytes inside the last 4 KiB, which is the super block of internal meta-data
+  const fields = [[60, 'magic number'], [64, 'size'], [68, 'activity log offset'], [76, 'bitmap offset'], [80, 'bytes per bit']] as const;
+  for (const [offset, name] of fields) {
+    const good = join(pair.a.dir, `good-${offset}`);
     await pair.a.sh(`tail -c 4096 ${disk} > ${good}`);
     await pair.a.sh(`printf '\\377\\377\\377\\377' | dd of=${disk} bs=1 seek=${64 * mib - 4096 + offset} conv=notrunc status=none`);
     const before = checksum(disk, 64 * mib);
     const result = await pair.a.cli('up', 'r0');
     assert.notEqual(result.code, 0, `damaged ${name}`);
-    assert.ok(result.stderr.trim() !== '');
+    assert.ok(result.stderr.trim().split('\n').length >= 2, `damaged ${name}, a way out is named:\n${result.stderr}`);
     assert.equal(checksum(disk, 64 * mib), before);
     await pair.a.cli('down', 'r0');
     await pair.a.sh(`dd if=${good} of=${disk} bs=4096 seek=${64 * mib / 4096 - 1} conv=notrunc status=none`);
   }
   await pair.a.drbdts('up', 'r0');
+}));
+
+/** Where the blocks of the activity log of a 64 MiB disk with internal meta-data are, newest transaction first. */
+function transactions(disk: string): { at: number; number: number }[] {
+  const blockBytes = 4096;
+  const blocks = 8;
+  const begin = 64 * mib - blockBytes - blocks * blockBytes;
+  const ring = Buffer.alloc(blocks * blockBytes);
+  const fd = openSync(disk, 'r');
+  assert.equal(readSync(fd, ring, 0, ring.length, begin), ring.length);
+  closeSync(fd);
+  return Array.from({ length: blocks }, (_, index) => {
+    assert.equal(ring.readUInt32BE(index * blockBytes), 0x69cb65a2, 'an activity log block');
+    return { at: begin + index * blockBytes, number: ring.readUInt32BE(index * blockBytes + 4) };
+  }).sort((x, y) => y.number - x.number);
+}
+
+test('a torn activity-log transaction: the newest is left out, an older one is refused with a way out that works', limits, onePair('torn-al', {}, async (pair) => {
+  const { a, b } = pair;
+  const disk = pair.disks.a[0] ?? '';
+  await pair.upInSync();
+  await a.drbdts('primary', 'r0');
+  for (const extent of [0, 2, 4, 6, 8]) {
+    await a.must(['dd', 'if=/dev/urandom', 'of=/dev/drbd0', 'bs=4k', 'count=8', `seek=${extent * 1024}`, 'oflag=direct', 'status=none']);
+  }
+  await a.powerOff();
+  await b.running.waitState({ connection: 'WFConnection' });
+  const good = join(a.dir, 'good');
+  await a.must(['cp', '--sparse=always', disk, good]);
+  const tear = async (position: number): Promise<void> => {
+    const { at } = transactions(good)[position] as { at: number };
+    await a.sh(`dd if=/dev/urandom of=${disk} bs=512 seek=${(at + 2048) / 512} count=4 conv=notrunc status=none`);
+  };
+
+  await tear(0);
+  await a.startDaemon();
+  await a.drbdts('up', 'r0');
+  await pair.inSync();
+  await a.drbdts('down', 'r0');
+  await pair.assertSameData(0, b);
+
+  await a.must(['cp', '--sparse=always', good, disk]);
+  await tear(2);
+  const refused = await a.cli('up', 'r0');
+  assert.notEqual(refused.code, 0);
+  assert.match(refused.stderr, /damaged/);
+  assert.match(refused.stderr, /invalidate/);
+  await a.cli('down', 'r0');
+  await a.drbdts('invalidate', 'r0');
+  await a.drbdts('up', 'r0');
+  await pair.inSync();
+  await pair.assertSameData();
+}));
+
+test('a bitmap that does not fit: external meta-data cut short are refused', limits, onePair('short-bitmap', { metaBytes: mib }, async (pair) => {
+  await pair.a.startDaemon();
+  await pair.a.drbdts('create-md', '--force', 'r0');
+  // super block and activity log are still there
+  await pair.a.sh(`truncate -s 36K ${join(pair.a.dir, 'meta0')}`);
+  const refused = await pair.a.cli('up', 'r0');
+  assert.notEqual(refused.code, 0);
+  assert.ok(refused.stderr.trim().split('\n').length >= 2, `a way out is named:\n${refused.stderr}`);
+  await pair.a.cli('down', 'r0');
+  assert.equal((await pair.a.running.volume()).disk, 'Diskless');
 }));
 
 test('a configuration with an error is refused with line and column, a running daemon keeps the old one', limits, onePair('bad-config', {}, async (pair) => {

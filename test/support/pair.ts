@@ -124,8 +124,8 @@ export class Pair {
     return (await host.running.volume(volume)).sizeKib * 1024;
   }
 
-  /** Compares the data areas of the disks of a volume on both hosts. */
-  async assertSameData(volume = 0): Promise<void> {
-    assertSameContents(this.disks.a[volume] ?? '', this.disks.b[volume] ?? '', await this.usableBytes(volume));
+  /** Compares the data areas of the disks of a volume on both hosts; `host` has it up and tells the size. */
+  async assertSameData(volume = 0, host: Host = this.a): Promise<void> {
+    assertSameContents(this.disks.a[volume] ?? '', this.disks.b[volume] ?? '', await this.usableBytes(volume, host));
   }
 }
