@@ -141,6 +141,7 @@ void ResourceImpl::BitmapPump(Volume& v) {
   }
   if (v.page_writes == 0) {
     v.write_all_pages = false;
+    if (v.primary_ind_waits) UpdateMetaFlags(v);
     v.kick_due = true;
     ++progress;
   }

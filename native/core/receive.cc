@@ -131,7 +131,7 @@ bool ResourceImpl::PlacePayload(LinkId id, std::span<uint8_t>& out) {
 /// Somebody who is no DRBD peer reached our port. Said in status, and in the log at most once in a while: a port scanner shall not fill it.
 void ResourceImpl::NoteStranger(std::string_view why) {
   reason = "dropped a connection that does not come from a DRBD peer: " + std::string(why);
-  progress++;
+  changed = true;
   if (now < stranger_quiet_until) return;
   stranger_quiet_until = now + kStrangerQuiet;
   Log(1, -1, reason);
@@ -395,6 +395,7 @@ void ResourceImpl::OnUuids(Volume& v, const UuidsPacket& p) {
 }
 
 void ResourceImpl::OnSyncUuid(Volume& v, uint64_t uuid) {
+  if (conn == Conn::kTearDown) return;  // it said goodbye while this was on its way
   if (v.state.conn == Conn::kConnected || v.state.conn == Conn::kStartingSyncT || v.state.conn == Conn::kWFBitMapT) {
     v.early_sync_uuid = uuid;  // the answer that makes us wait for it is still on the other socket
     return;
@@ -436,7 +437,13 @@ void ResourceImpl::OnStateRequest(Volume* only, const StateRequest& p) {
         break;
       }
       State out;
-      const Verdict one = Decide(v->state, ApplyRequest(v->state, w), Context(*v), out);
+      const State wanted = ApplyRequest(v->state, w);
+      // A peer may ask us to take our data for outdated or inconsistent; whether there is a disk at all is not its business.
+      if (wanted.disk != v->state.disk && (v->state.disk < Disk::kInconsistent || (wanted.disk != Disk::kOutdated && wanted.disk != Disk::kInconsistent))) {
+        verdict = Verdict::kNotSupported;
+        break;
+      }
+      const Verdict one = Decide(v->state, wanted, Context(*v), out);
       if (static_cast<int>(one) < 1) {
         verdict = one;
         break;

@@ -160,6 +160,7 @@ void ResourceImpl::StartWrite(uint16_t slot) {
     CompleteApp(slot, kEio);
     return;
   }
+  if (local && (v.state.conn == Conn::kSyncTarget || v.state.conn == Conn::kPausedSyncT)) NoteWriteDuringResync(v, a.range);
   if (local) {
     a.local_pending = true;
     const bool write = a.io.op == BlockOp::kWrite;

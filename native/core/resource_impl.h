@@ -158,6 +158,10 @@ struct ResyncRun {
   TimeUs paused_since = 0;
   TimeUs next_tick = kNever;
   uint32_t slices_left = 0, tick_blocks = 0;
+  // Primary target: what its users wrote while requests were open. A reply that overlaps may have been read before: it is not used.
+  SectorRange written[64];
+  uint32_t written_count = 0;
+  bool written_anywhere = false;    // more than the list holds
   // verify
   uint64_t verify_left = 0;
   uint64_t out_of_sync_found = 0;
@@ -236,6 +240,7 @@ struct Volume {
   };
   PageWrite page_write[8];
   uint32_t page_writes = 0;
+  bool primary_ind_waits = false;    // the flag goes when the bitmap is on disk
   bool write_all_pages = false;      // one pass over the dirty pages is under way
   uint64_t write_cursor = 0;
   TimeUs lazy_write_at = kNever;
@@ -616,6 +621,8 @@ struct ResourceImpl {
   void BeginRun(Volume& v, bool verify);
   void ResyncTick(Volume& v);
   void MakeRequests(Volume& v, uint32_t blocks);
+  void NoteWriteDuringResync(Volume& v, const SectorRange& r);
+  bool WrittenSinceAsked(const Volume& v, const SectorRange& r) const;
   bool Throttled(Volume& v);
   void OnResyncReply(Volume& v, const Packet& p, Buffer payload);
   void OnResyncWritten(Volume& v, uint16_t slot);

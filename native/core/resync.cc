@@ -224,8 +224,27 @@ bool ResourceImpl::Throttled(Volume& v) {
   return done_kib * kSecond / span > min_rate;
 }
 
+void ResourceImpl::NoteWriteDuringResync(Volume& v, const SectorRange& range) {
+  ResyncRun& r = v.run;
+  if (r.started == 0 || r.requests_open == 0) return;
+  if (r.written_count < std::size(r.written)) r.written[r.written_count++] = range;
+  else r.written_anywhere = true;
+}
+
+bool ResourceImpl::WrittenSinceAsked(const Volume& v, const SectorRange& range) const {
+  if (v.run.written_anywhere) return true;
+  for (uint32_t i = 0; i < v.run.written_count; ++i) {
+    if (v.run.written[i].Overlaps(range)) return true;
+  }
+  return false;
+}
+
 void ResourceImpl::MakeRequests(Volume& v, uint32_t blocks) {
   ResyncRun& r = v.run;
+  if (r.requests_open == 0) {
+    r.written_count = 0;
+    r.written_anywhere = false;
+  }
   const uint64_t bits = v.bitmap->bits();
   uint32_t i = 0;
   const bool csums = config.net.csums_alg != DigestAlgorithm::kNone;
@@ -303,6 +322,10 @@ void ResourceImpl::OnResyncReply(Volume& v, const Packet& p, Buffer payload) {
     Ack(v, Command::kNegAck, sector, kIdSyncer, bytes);
     return;
   }
+  if (conn == Conn::kTearDown) {  // the peer said goodbye while this was on its way
+    if (payload) arenas.net->Give(payload);
+    return;
+  }
   const bool expected = v.run.started != 0 && v.run.requests_open > 0;
   if (!expected || bytes == 0 || bytes % kSectorSize != 0 || sector + sectors > v.size_sectors || sector + sectors < sector) {
     if (payload) arenas.net->Give(payload);
@@ -311,6 +334,13 @@ void ResourceImpl::OnResyncReply(Volume& v, const Packet& p, Buffer payload) {
   }
   v.net_received_sectors += sectors;
   v.run.rate.Received(sectors);
+  if (WrittenSinceAsked(v, {sector, sector + sectors})) {
+    // The source may have read this before our own write reached it; written now, it would take that write back. The bits that are still
+    // set are asked for once more.
+    if (payload) arenas.net->Give(payload);
+    --v.run.requests_open;
+    return;
+  }
   const uint16_t slot = TakePeerSlot(payload ? PeerRequest::Kind::kResyncWrite : PeerRequest::Kind::kResyncDeallocate, v);
   if (slot == kNoSlot16) {
     if (payload) arenas.net->Give(payload);
@@ -404,7 +434,7 @@ void ResourceImpl::OnResyncAck(Volume& v, const BlockAck& p, bool failed) {
 }
 
 void ResourceImpl::OnInSync(Volume& v, const BlockAck& p) {
-  if (!v.has_disk()) return;  // it failed while this was on its way
+  if (!v.has_disk() || conn == Conn::kTearDown) return;  // its disk failed, or the peer said goodbye, while this was on its way
   if (v.run.started == 0 || v.run.requests_open == 0) {
     DropLater(Conn::kNetworkFailure, false, "P_RS_IS_IN_SYNC that nobody asked for");
     return;

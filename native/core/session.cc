@@ -463,7 +463,8 @@ void ResourceImpl::SessionTick() {
 TimeUs ResourceImpl::SessionDeadline() const {
   if (phase == SessionPhase::kParameters) {
     if (meta_gone_until != kNever) return meta_gone_until;
-    TimeUs d = std::min(ping_due, ping_answer_until);
+    // While an answer is due the next ping is not, even if its time has come.
+    TimeUs d = ping_answer_until != kNever ? ping_answer_until : ping_due;
     if (app_free.size() != kAppSlots || !links[data].out->empty() || !links[meta].out->empty() || !closed_epochs.empty()) d = std::min(d, ko_check);
     return d;
   }

@@ -68,7 +68,18 @@ void ResourceImpl::UpdateMetaFlags(Volume& v) {
   const State& s = v.state;
   uint32_t f = v.super_block.flags & ~(kMdConsistent | kMdPrimaryInd | kMdConnectedInd | kMdWasUpToDate | kMdPeerOutdated | kMdCrashedPrimary);
   if (s.disk > Disk::kInconsistent) f |= kMdConsistent;
-  if (s.role == Role::kPrimary || (s.pdsk < Disk::kInconsistent && s.peer == Role::kPrimary)) f |= kMdPrimaryInd;
+  if (s.role == Role::kPrimary || (s.pdsk < Disk::kInconsistent && s.peer == Role::kPrimary)) {
+    f |= kMdPrimaryInd;
+    v.primary_ind_waits = false;
+  } else if ((v.super_block.flags & kMdPrimaryInd) != 0) {
+    // Without the flag the activity log is not looked at after a crash: first the bits of what it covers must be on disk.
+    if (!v.primary_ind_waits) {
+      v.primary_ind_waits = true;
+      WriteBitmapAll(v);
+    }
+    if (v.write_all_pages) f |= kMdPrimaryInd;
+    else v.primary_ind_waits = false;
+  }
   if (s.conn > Conn::kWFReportParams) f |= kMdConnectedInd;
   if (s.disk > Disk::kOutdated) f |= kMdWasUpToDate;
   if (s.pdsk <= Disk::kOutdated && s.pdsk >= Disk::kInconsistent) f |= kMdPeerOutdated;
@@ -122,6 +133,12 @@ void ResourceImpl::AfterChange(Volume& v, const State& old) {
     if (lost.may_share_current || lost.all_acknowledged) {
       SyncTargetLost(v.super_block.uuids, lost, random.Next64(), s.role == Role::kPrimary);
       MarkMeta(v);
+      // The target may be done and share our generation now. What a Primary writes from here on is not in it. (pdsk stays Inconsistent
+      // in this case, so the rule below does not see that contact to the peer's data is lost.)
+      if (s.role == Role::kPrimary && s.disk == Disk::kUpToDate && v.super_block.uuids.bitmap == 0) {
+        if (s.susp_fen) v.new_uuid_after_fence = true;
+        else NewCurrent(v);
+      }
     }
   }
 

@@ -82,8 +82,7 @@ test('create-md by drbdts, in several states, read by drbdmeta', limits, async (
     await a.drbdts('primary', 'r0');
     await a.must(['dd', 'if=/dev/urandom', 'of=/dev/drbd0', 'bs=4k', 'seek=100', 'count=3', 'oflag=direct', 'status=none']);
     await a.powerOff();
-    // with its state it would bring the resource up again
-    await a.startDaemon({ stateDir: join(a.dir, 'state-after') });
+    await a.startDaemon();
     const unclean = await a.cli('dump-md', 'r0');
     assert.match(unclean.stderr, /"unclean", please apply-al first/);
     await compare(a, pair.disks.a[0] ?? '');
@@ -110,7 +109,7 @@ test('the activity log of a crashed Primary is applied alike by both tools', lim
     assert.equal(applied.code, 0, applied.stderr);
     const theirs = await pair.a.must(['drbdmeta', '--force', '99', 'v08', loop, 'internal', 'dump-md']);
     await pair.a.must(['losetup', '-d', loop]);
-    await pair.a.startDaemon({ stateDir: join(pair.a.dir, 'state-after') });
+    await pair.a.startDaemon();
     await pair.a.drbdts('apply-al', 'r0');
     assert.deepEqual(lines(await pair.a.drbdts('dump-md', 'r0')), lines(theirs));
   });

@@ -40,8 +40,8 @@ scenario('we crash as Primary: the kernel takes over with every acknowledged wri
   await peer.waitState({ cs: 'WFConnection' });
   await peer.sh('drbdadm primary r0');
   await peer.sh('dd if=/dev/urandom of=/dev/drbd0 bs=64k seek=128 count=16 oflag=direct 2>/dev/null');
-  // it brings back what was up
   await host.startDaemon();
+  await host.drbdts('up', 'r0');
   await pair.inSync();
   // what the kernel has is what we have now
   await pair.promoteUs();
@@ -57,8 +57,8 @@ scenario('we crash as Primary and come back first: we are the source', { long: t
   await waitFor('the load runs', async () => (await pair.counter('ns')) > 1000, 60_000);
   await host.powerOff();
   await writer.stop();
-  // it brings back what was up
   await host.startDaemon();
+  await host.drbdts('up', 'r0');
   await pair.inSync();
   await host.drbdts('primary', 'r0');
   await writer.verify(host, '/dev/drbd0');
@@ -225,8 +225,8 @@ scenario('we crash as Secondary under the load of the kernel and come back', { l
   await waitFor('the load runs', async () => (await pair.counter('nr')) > 1000, 60_000);
   await host.powerOff();
   await peer.waitState({ cs: 'WFConnection' });
-  // it brings back what was up
   await host.startDaemon();
+  await host.drbdts('up', 'r0');
   await load;
   await pair.inSync();
   await pair.assertSameData();

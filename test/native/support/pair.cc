@@ -440,6 +440,10 @@ void Pair::Network() {
         if (node_[1 - to]->alive) Carry(*node_[1 - to]);  // there is room again
         if (rough_ && rng() % 8 == 0) break;
       }
+      if (inject && p.empty() && !p.eof && c.link[to] == l) {
+        const std::vector<uint8_t> more = inject(to);
+        p.bytes.insert(p.bytes.end(), more.begin(), more.end());
+      }
       if (p.head > (1u << 20)) {
         p.bytes.erase(p.bytes.begin(), p.bytes.begin() + static_cast<long>(p.head));
         p.head = 0;

@@ -153,7 +153,7 @@ class Pair {
   /// Random delivery: chunks of any size, the connections out of step with each other, a bounded socket buffer.
   void Rough(uint64_t window) { rough_ = true, window_ = window; }
   /// Called when a direction is quiet, at a packet boundary: bytes it returns are put on the wire to `to`.
-  std::function<std::vector<uint8_t>(int to, bool meta)> inject;
+  std::function<std::vector<uint8_t>(int to)> inject;
   /// May change bytes on their way.
   std::function<void(int to, uint8_t* bytes, size_t count)> tamper;
   bool livelock = false;
