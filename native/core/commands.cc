@@ -765,15 +765,13 @@ void ResourceImpl::StepNewCurrentUuid() {
         FinishCode(151, "Need to be StandAlone", "or be connected with two just created disks and use --clear-bitmap");
         return;
       }
-      v.super_block.uuids.bitmap = 0;  // nothing to remember: a fresh generation
-      const UuidSet before = v.super_block.uuids;
+      ClearBitmapUuid(v.super_block.uuids);  // into the history: a peer that still has that generation must be recognised
       NewCurrent(v);
       if (clear) {
         v.super_block.uuids.bitmap = 0;
         v.bitmap->ClearAll();
         WriteBitmapAll(v);
       }
-      (void)before;
       if (skip_sync) {
         Log(0, v.index, "Preparing to skip initial sync");
         SendUuids(v, kUuidFlagSkipInitialSync);

@@ -277,6 +277,7 @@ void ResourceImpl::StartFlush(uint16_t slot) {
     if (!closed_epochs.empty()) {
       a.flush_epoch = closed_epochs.At(closed_epochs.size() - 1).number;
       a.net_pending = 1;
+      flush_waiters.Push(slot);
     } else {
       a.net_done = v.state.conn >= Conn::kConnected && v.state.pdsk == Disk::kUpToDate;
     }

@@ -186,6 +186,7 @@ TimeUs ResourceImpl::Deadline() const {
   if (connector.running()) take(connector.deadline());
   take(SessionDeadline());
   if (drop_pending) take(drop_deadline);
+  if (unsettled) take(now);
   take(TransferLogDeadline());
   take(command_wakeup);
   for (const auto& v : volumes) {
@@ -201,7 +202,8 @@ TimeUs ResourceImpl::Deadline() const {
 
 void ResourceImpl::Settle() {
   // Until nothing moves any more: what one part did may be what another waited for.
-  for (int round = 0; round < 32; ++round) {
+  unsettled = true;
+  for (int round = 0; round < 32 && unsettled; ++round) {
     const uint64_t before = progress;
     if (drop_pending) RunPendingDrop();
     for (auto& p : volumes) {
@@ -222,7 +224,7 @@ void ResourceImpl::Settle() {
     PumpReceiveEpochs();
     if (close_after_send) CloseEpoch();
     if (busy || !queue.empty()) Advance();
-    if (progress == before) break;
+    unsettled = progress != before;
   }
   if (changed) {
     changed = false;

@@ -151,7 +151,7 @@ struct ResyncRun {
   bool asked_any = false;
   bool heard_from_target = false;   // source: a request or acknowledgement came after P_SYNC_UUID
   bool finishing = false;           // ping sent
-  bool finish_flush = false;
+  bool flush_first = false;         // checksum based target: nothing is compared before a flush
   bool peer_finished = false;       // source: the target said it is done
   TimeUs started = 0;
   TimeUs paused_us = 0;
@@ -331,6 +331,7 @@ struct ResourceImpl {
   std::vector<std::unique_ptr<Volume>> volumes;
   bool changed = false;
   uint64_t progress = 0;             // counts what moved, see Settle
+  bool unsettled = false;            // more was left to do: OnTick at once
 
   // ---- connection ----
   Conn conn = Conn::kStandAlone;     // of the connection; volumes refine it once connected
@@ -585,6 +586,7 @@ struct ResourceImpl {
   void CloseEpoch();
   void CountEpochWrite();
   bool close_after_send = false;
+  FixedQueue<uint16_t> flush_waiters{kAppSlots};  // flushes that wait for a barrier acknowledgement, oldest first
   void Retire(const LoggedWrite& w);
   void OnBarrierAck(const BarrierAckPacket& p);
   void TransferLogTick();

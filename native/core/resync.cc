@@ -156,6 +156,8 @@ void ResourceImpl::BecomeSyncTarget(Volume& v) {
   Force(v, s);
   if (v.state.conn != Conn::kSyncTarget && v.state.conn != Conn::kPausedSyncT) return;
   BeginRun(v, false);
+  // A block that is found equal is no longer out of sync for either node: what lies in the disk's cache must be durable before we compare.
+  v.run.flush_first = config.net.csums_alg != DigestAlgorithm::kNone && v.config.options.disk_flushes;
 }
 
 void ResourceImpl::BeginRun(Volume& v, bool verify) {
@@ -195,6 +197,14 @@ void ResourceImpl::ResyncTick(Volume& v) {
     return;
   }
   if (!Linked() || r.finishing) return;
+  if (r.flush_first) {
+    if (v.resync_flush_open || !v.has_disk()) return;
+    v.resync_flush_open = true;
+    v.resync_flush_covers = 0;
+    Do(Action::Kind::kDiskFlush, v.index).io = MakeIoId(IoKind::kResyncFlush, v.index, connection_number);
+    ++v.io_in_flight;
+    return;
+  }
   if (r.slices_left == 0) {
     Mark(v);
     Changed();
@@ -399,6 +409,7 @@ void ResourceImpl::ResyncFlush(Volume& v) {
 void ResourceImpl::OnResyncFlushed(Volume& v, int error) {
   v.resync_flush_open = false;
   if (error != 0) DiskError(v, "flush", false, error);
+  if (error == 0) v.run.flush_first = false;
   const uint32_t n = std::min<uint32_t>(v.resync_flush_covers, static_cast<uint32_t>(v.resync_durable.size()));
   for (uint32_t i = 0; i < n; ++i) {
     const uint16_t slot = v.resync_durable[i];

@@ -68,13 +68,14 @@ void ResourceImpl::OnBarrierAck(const BarrierAckPacket& p) {
   }
   const uint32_t number = closed_epochs.Pop().number;
   while (!transfer_log.empty() && transfer_log.Front().epoch == number) Retire(transfer_log.Pop());
-  for (uint16_t s = 0; s < kAppSlots; ++s) {
-    AppRequest& a = app[s];
-    if (a.phase == AppRequest::Phase::kActive && a.io.op == BlockOp::kFlush && a.net_pending != 0 && a.flush_epoch == number) {
-      a.net_pending = 0;
-      a.net_done = true;
-      MaybeComplete(s);
-    }
+  while (!flush_waiters.empty()) {
+    const uint16_t slot = flush_waiters.Front();
+    AppRequest& a = app[slot];
+    if (a.flush_epoch != number) break;  // epochs are confirmed in order, and flushes came in order
+    flush_waiters.Pop();
+    a.net_pending = 0;
+    a.net_done = true;
+    MaybeComplete(slot);
   }
   for (auto& v : volumes) v->kick_due = v->kick_due || !v->held.empty();
 }
@@ -96,6 +97,7 @@ void ResourceImpl::ForgetTransferLog() {
     Retire(w);
   }
   closed_epochs.Clear();
+  flush_waiters.Clear();
   epoch_writes = 0;
   close_after_send = false;
 }
