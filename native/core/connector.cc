@@ -207,7 +207,7 @@ void Connector::OnTick(TimeUs now, Random& random, Outputs& out) {
       ++i;
       continue;
     }
-    out.Add({Output::Kind::kClose, RemoveWaiting(i).link});
+    out.Add({Output::Kind::kClose, RemoveWaiting(i).link, kNoLink, false, true});
     late_first_packet = true;
   }
   if (late_first_packet && phase_ == Phase::kAccept) {

@@ -27,6 +27,7 @@ class Connector {
     LinkId link = kNoLink;           // kClose, kSendInitial*, kEstablished: the data link
     LinkId meta = kNoLink;           // kEstablished
     bool resolve_conflicts = false;  // kEstablished: this node accepted the meta socket
+    bool silent = false;             // kClose: it sent no first packet in time
   };
   /// Small fixed list of what to do now, in order.
   struct Outputs {

@@ -70,6 +70,7 @@ void ResourceImpl::HandleConnector(const Connector::Outputs& out) {
       case Connector::Output::Kind::kStopListen: Do(Action::Kind::kStopListen); break;
       case Connector::Output::Kind::kConnect: Do(Action::Kind::kConnect); break;
       case Connector::Output::Kind::kClose:
+        if (o.silent) NoteStranger("it sent no first packet in time");
         Do(Action::Kind::kCloseLink).link = o.link;
         ReleaseLink(o.link);
         break;
@@ -494,6 +495,9 @@ void ResourceImpl::OnLinkClosed(LinkId id, int error) {
   const bool early = phase == SessionPhase::kFeatures;
   std::string why = error == 0 ? "the peer closed the connection" : "connection lost: errno " + std::to_string(error);
   if (early) why = "sockets of a crossed connection attempt were dropped";
+  if (phase == SessionPhase::kAuthChallenge || phase == SessionPhase::kAuthResponse) {
+    why = "the peer closed the connection during authentication: is the shared-secret the same on both nodes?";
+  }
   Conn how = error == 0 ? Conn::kBrokenPipe : Conn::kNetworkFailure;
   if (conn == Conn::kTearDown) {
     how = Conn::kTearDown;
