@@ -198,6 +198,7 @@ void ResourceThread::Loop() {
       waker_.Wake();
     }
     if (stopping_) break;
+    disk_queue_->RunDeferredFlush();
     ring_->SubmitAndWait(WaitTime(Now()));
   }
 }
@@ -308,6 +309,7 @@ void ResourceThread::Drain() {
   DisposeFrontends();
   links_->CloseAll();
   const core::TimeUs until = Now() + kDrainUs;
+  disk_queue_->RunDeferredFlush();
   ring_->SubmitAndWait(0);
   Harvest();
   while (disk_queue_->in_flight() > 0) {

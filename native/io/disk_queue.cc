@@ -2,6 +2,8 @@
 
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <time.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -11,6 +13,14 @@ namespace {
 constexpr uint32_t kNoSlot = ~uint32_t{0};
 constexpr uint64_t kZeroesBytes = 256 * 1024;  // one piece when zeroes have to be written out
 constexpr uint64_t kMaxTransferBytes = 1u << 30;
+constexpr uint64_t kQuickFlushUs = 1000;  // a thread may stand still that long
+constexpr uint32_t kQuickEnough = 4;      // that many quick ones in a row before it does
+
+uint64_t NowUs() {
+  timespec t{};
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return static_cast<uint64_t>(t.tv_sec) * 1000000 + static_cast<uint64_t>(t.tv_nsec) / 1000;
+}
 }  // namespace
 
 DiskQueue::DiskQueue(Ring& ring, DiskSink& sink, uint32_t slots) : ring_(ring), sink_(sink), slots_(slots), zeroes_(kZeroesBytes) {
@@ -32,8 +42,34 @@ void DiskQueue::Start(const DiskRequest& request) {
   slot.phase = request.preflush_fd >= 0 ? Phase::kPreflush : FirstPhase(request);
   in_flight_++;
   if (request.volume < core::kMaxVolumes) per_volume_[request.volume]++;
+  if (request.op == DiskOp::kFlush) {
+    slot.flush_started_us = NowUs();
+    if (in_flight_ == 1 && quick_flushes_ >= kQuickEnough && deferred_flush_ == kNoSlot) {
+      deferred_flush_ = index;
+      return;
+    }
+  }
   Issue(index);
 }
+
+void DiskQueue::RunDeferredFlush() {
+  if (deferred_flush_ == kNoSlot) return;
+  const uint32_t index = deferred_flush_;
+  deferred_flush_ = kNoSlot;
+  if (in_flight_ != 1) {
+    Issue(index);
+    return;
+  }
+  const int error = fdatasync(slots_[index].request.fd) == 0 ? 0 : errno;
+  if (error == EINTR) {
+    Issue(index);
+    return;
+  }
+  NoteFlush(NowUs() - slots_[index].flush_started_us);
+  Finish(index, error);
+}
+
+void DiskQueue::NoteFlush(uint64_t took_us) { quick_flushes_ = took_us < kQuickFlushUs ? std::min(quick_flushes_ + 1, 2 * kQuickEnough) : 0; }
 
 DiskQueue::Phase DiskQueue::FirstPhase(const DiskRequest& request) {
   switch (request.op) {
@@ -104,7 +140,9 @@ void DiskQueue::Step(uint32_t index, int32_t result) {
       if (!r.dsync) return Finish(index, 0);
       slot.phase = Phase::kSync;
       return Issue(index);
-    case Phase::kSync: return Finish(index, result < 0 ? -result : 0);
+    case Phase::kSync:
+      if (r.op == DiskOp::kFlush) NoteFlush(NowUs() - slot.flush_started_us);
+      return Finish(index, result < 0 ? -result : 0);
   }
 }
 

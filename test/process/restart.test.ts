@@ -12,7 +12,7 @@ import { labUnavailable, longRun } from '../support/paths.js';
 import { waitFor } from '../support/wait.js';
 
 const skip = labUnavailable();
-const kills = longRun ? 50 : 8;
+const kills = longRun ? 50 : 6;
 const limits = { skip, timeout: 120_000 + kills * 20_000 };
 
 /** The number of I/O requests that a block device completed. */
