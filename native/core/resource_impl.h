@@ -1,11 +1,12 @@
 #pragma once
 // The insides of core::Resource, shared by the .cc files that implement its parts:
-//   resource.cc      public surface, logging, timers          session.cc     links, handshake, pings, timeouts, loss of the peer
-//   receive.cc       what a packet from the peer does         state_change.cc the state machine's steps and what follows from them
-//   commands.cc      administrator's commands                 disk_life.cc   attach, detach, sizes, disk errors
-//   meta_io.cc       super block, bitmap pages, activity log  request.cc     application requests
-//   peer_request.cc  the peer's reads and writes, its epochs  transfer_log.cc our epochs
-//   resync.cc        bitmap exchange, resync, finishing       verify.cc      online verify
+//   resource.cc      public surface, logging, timers          session.cc       links, handshake, pings, timeouts, loss of the peer
+//   receive.cc       what a packet from the peer does         state_change.cc  the state machine's steps and what follows from them
+//   commands*.cc     administrator's commands                 attach.cc        attach
+//   disk_life.cc     disk errors, closing                     sizes.cc         device sizes, growing
+//   meta_io.cc       super block, bitmap pages, activity log  request.cc       application requests
+//   peer_request.cc  the peer's reads and writes, its epochs  transfer_log.cc  our epochs
+//   resync.cc        bitmap exchange, resync, finishing       verify.cc        online verify
 //   snapshot.cc      what status shows
 #include <memory>
 #include <string>
@@ -51,6 +52,11 @@ enum class IoKind : uint8_t {
 inline IoId MakeIoId(IoKind kind, uint16_t volume, uint32_t index) {
   return static_cast<uint64_t>(kind) << 56 | static_cast<uint64_t>(volume) << 40 | index;
 }
+
+/// Index part of the IoIds of kind kAttach: which step of attaching, closing or moving it was. kBitmap + n: page_write[n].
+namespace attach_io {
+inline constexpr uint32_t kSuper = 1, kLog = 2, kLogInit = 3, kCleanLog = 4, kCleanSuper = 5, kMoveLog = 6, kMoveSuper = 7, kBitmap = 16;
+}  // namespace attach_io
 
 struct Link {
   bool used = false;
