@@ -39,6 +39,7 @@
       'type': 'executable',
       'sources': ['<!@(ls keeper/*.cc)'],
       'cflags_cc': ['-fno-exceptions', '-fno-rtti'],
+      'ldflags': ['-static'],  # it must outlive upgrades of everything else
     },
     {
       'target_name': 'core_test',

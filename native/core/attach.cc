@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "core/errno_text.h"
 #include "core/resource_impl.h"
 
 namespace drbdts::core {
@@ -86,7 +87,7 @@ void ResourceImpl::OnDiskOpened(Volume& v, int error, const std::string& detail,
 
 void ResourceImpl::OnAttachIo(Volume& v, uint32_t index, int error) {
   if (index == attach_io::kCleanLog || index == attach_io::kCleanSuper) {
-    if (error != 0) Log(1, v.index, "meta-data could not be left clean: errno " + std::to_string(error));
+    if (error != 0) Log(1, v.index, "meta-data could not be left clean: " + ErrnoText(error));
     v.clean_close = error != 0 ? 9 : v.clean_close + 1;
     if (v.attach_buffer) arenas.sync->Give(v.attach_buffer);
     return;
@@ -121,7 +122,7 @@ void ResourceImpl::OnAttachIo(Volume& v, uint32_t index, int error) {
   }
   if (error != 0) {
     if (v.attach_buffer) arenas.sync->Give(v.attach_buffer);
-    AttachFailed(v, 118, "IO error(s) occurred during initial access to meta-data.", "errno " + std::to_string(error) + " on " + v.config.disk);
+    AttachFailed(v, 118, "IO error(s) occurred during initial access to meta-data.", ErrnoText(error) + " on " + v.config.disk);
     return;
   }
   switch (index) {

@@ -1,15 +1,16 @@
 // Disk errors, and the ways a disk leaves: failed, detached, with clean meta-data (drbd-protocol §4.3, §5.7).
 #include <cstring>
 
+#include "core/errno_text.h"
 #include "core/resource_impl.h"
 
 namespace drbdts::core {
 
 void ResourceImpl::DiskError(Volume& v, const char* what, bool meta_data, int error) {
   if (v.state.disk <= Disk::kFailed) return;
-  Log(2, v.index, std::string(what) + " failed: errno " + std::to_string(error) + " on " +
+  Log(2, v.index, std::string(what) + " failed: " + ErrnoText(error) + " on " +
                       (meta_data && !v.config.meta_disk.empty() ? v.config.meta_disk : v.config.disk));
-  v.reason = std::string(what) + " failed (errno " + std::to_string(error) + ")";
+  v.reason = std::string(what) + " failed (" + ErrnoText(error) + ")";
   const OnIoError policy = meta_data ? OnIoError::kDetach : v.config.options.on_io_error;
   if (policy == OnIoError::kPassOn) {
     if (v.state.disk > Disk::kInconsistent) {

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "core/errno_text.h"
 #include "core/resource_impl.h"
 
 namespace drbdts::core {
@@ -123,15 +124,10 @@ void ResourceImpl::OnFeatures(const FeaturesPacket& f) {
   if (f.protocol_min > kProtocolMax || peer_max < kProtocolMin) {
     Drop(Conn::kDisconnecting, true,
          "incompatible DRBD dialects: I support " + std::to_string(kProtocolMin) + "-" + std::to_string(kProtocolMax) + ", peer supports " +
-             std::to_string(f.protocol_min) + "-" + std::to_string(peer_max));
+             std::to_string(f.protocol_min) + "-" + std::to_string(peer_max) + "; drbdts needs a peer of DRBD 8.4");
     return;
   }
   agreed_version = std::min(kProtocolMax, peer_max);
-  if (agreed_version < 100) {
-    Drop(Conn::kDisconnecting, true,
-         "the peer speaks protocol " + std::to_string(agreed_version) + " at most; drbdts needs 100 or 101 (DRBD 8.4): upgrade the peer");
-    return;
-  }
   uint32_t mine = kFeatureTrim | kFeatureWsame;
   if (config.net.data_integrity_alg == DigestAlgorithm::kNone) mine |= kFeatureWzeroes;
   features = f.feature_flags & mine;
@@ -493,7 +489,7 @@ void ResourceImpl::OnLinkClosed(LinkId id, int error) {
     return;
   }
   const bool early = phase == SessionPhase::kFeatures;
-  std::string why = error == 0 ? "the peer closed the connection" : "connection lost: errno " + std::to_string(error);
+  std::string why = error == 0 ? "the peer closed the connection" : "connection lost: " + ErrnoText(error);
   if (early) why = "sockets of a crossed connection attempt were dropped";
   if (phase == SessionPhase::kAuthChallenge || phase == SessionPhase::kAuthResponse) {
     why = "the peer closed the connection during authentication: is the shared-secret the same on both nodes?";

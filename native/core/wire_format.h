@@ -7,7 +7,7 @@
 
 namespace drbdts::core {
 
-inline constexpr uint32_t kProtocolMin = 86;  // what we announce; anything below 101 is refused after the features exchange
+inline constexpr uint32_t kProtocolMin = 100;  // DRBD 8.4.0; below it headers and packets are laid out differently
 inline constexpr uint32_t kProtocolMax = 101;
 
 inline constexpr uint32_t kMagicH80 = 0x83740267;

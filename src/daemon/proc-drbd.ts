@@ -63,7 +63,7 @@ function volumeText(volume: NativeVolumeSnapshot, protocol: string): string {
 export function procDrbd(snapshots: readonly NativeSnapshot[], version: string): string {
   const volumes = snapshots.flatMap((snapshot) => snapshot.volumes.map((volume) => ({ volume, protocol: snapshot.protocol })));
   volumes.sort((a, b) => a.volume.minor - b.volume.minor);
-  let text = `version: 8.4.11 (api:1/proto:101-101)\nsrcversion: drbdts-${version} \n`;
+  let text = `version: 8.4.11 (api:1/proto:100-101)\nsrcversion: drbdts-${version} \n`;
   let previous = -1;
   for (const { volume, protocol } of volumes) {
     if (volume.minor !== previous + 1) text += '\n';

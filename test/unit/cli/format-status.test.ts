@@ -30,7 +30,7 @@ test('the table is that of `service drbd status`, with a bar under the syncing v
 test('the head names the node and the version', () => {
   assert.deepEqual(formatStatus(makeStatus([idle])).slice(0, 2), [
     'drbdtsd running OK on master1; device status:',
-    'version: 0.1.0 (api:1/proto:101-101)',
+    'version: 0.1.0 (api:1/proto:100-101)',
   ]);
 });
 

@@ -30,7 +30,7 @@ test('status prints the table without colours into a pipe', async () => {
       assert.equal(code, 0);
       assert.equal(
         stdout,
-        'drbdtsd running OK on master1; device status:\nversion: 0.1.0 (api:1/proto:101-101)\n' +
+        'drbdtsd running OK on master1; device status:\nversion: 0.1.0 (api:1/proto:100-101)\n' +
           'm:res  cs          ro                 ds                     p  mounted  fstype\n' +
           '0:r0   SyncSource  Primary/Secondary  UpToDate/Inconsistent  C\n' +
           "...    sync'ed:    12.2%              (924860/1048508)K\n" +
