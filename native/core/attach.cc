@@ -103,6 +103,11 @@ void ResourceImpl::OnAttachIo(Volume& v, uint32_t index, int error) {
     MovePump(v);
     return;
   }
+  if (index == attach_io::kReplayed) {
+    v.attach_open = 0;
+    if (error != 0) v.attach_error = true;
+    return;
+  }
   if (index >= attach_io::kBitmap) {
     Volume::PageWrite& w = v.page_write[index - attach_io::kBitmap];
     --v.attach_open;
@@ -278,25 +283,18 @@ void ResourceImpl::AttachWriteBack(Volume& v) {
     return;
   }
   if (v.write_all_pages || v.page_writes != 0) return;
-  v.attach_buffer = arenas.sync->Take(static_cast<uint32_t>(v.layout.al_blocks));
-  if (!v.attach_buffer) return;  // tried again when something is given back
-  const std::span<uint8_t> ring = arenas.sync->Bytes(v.attach_buffer);
-  std::memset(ring.data(), 0, ring.size());
-  v.log->Reset(0);
-  for (uint64_t i = 0; i < v.layout.al_blocks; ++i) {
-    AlBlock b;
-    v.log->FillEmptyTransaction(b);
-    const uint64_t at = AlBlockIndex(b.transaction, v.super_block.al_stripes, v.super_block.al_stripe_size_4k);
-    EncodeAlBlock(b, std::span<uint8_t, kMetaBlockBytes>(ring.data() + at * kMetaBlockBytes, kMetaBlockBytes));
+  SuperBlock& sb = v.super_block;
+  if (!sb.clean() && (sb.flags & kMdPrimaryInd) != 0) {
+    // The bitmap on disk says everything the log does: say so, before the log is overwritten. A power failure in the middle of that would
+    // otherwise leave a log that cannot be read although it would have to be.
+    sb.magic = kMdMagicV08;
+    sb.flags |= kMdAlClean;
+    WriteSuperBlock(v, sb, MakeIoId(IoKind::kAttach, v.index, attach_io::kReplayed));
+    v.attach_open = 1;
+    return;
   }
-  v.al_writes += v.layout.al_blocks;
-  Action& a = Do(Action::Kind::kMetaWrite, v.index);
-  a.io = MakeIoId(IoKind::kAttach, v.index, attach_io::kLogInit);
-  a.offset_bytes = v.layout.al_sector * kSectorSize;
-  a.bytes = v.layout.al_blocks * kMetaBlockBytes;
-  a.data = ring.data();
-  a.dsync = v.config.options.md_flushes;
-  ++v.io_in_flight;
+  if (v.attach_open != 0) return;
+  WriteLogRing(v, false, attach_io::kLogInit);  // without a buffer: tried again when something is given back
 }
 
 void ResourceImpl::AttachDone(Volume& v) {

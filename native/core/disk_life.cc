@@ -86,23 +86,7 @@ bool ResourceImpl::BeginCleanClose(Volume& v) {
       return false;
     case 1: {
       if (v.write_all_pages || v.page_writes != 0 || v.md_in_flight || v.md_dirty || v.al_in_flight) return false;
-      v.attach_buffer = arenas.sync->Take(static_cast<uint32_t>(v.layout.al_blocks));
-      if (!v.attach_buffer) return false;
-      const std::span<uint8_t> ring = arenas.sync->Bytes(v.attach_buffer);
-      std::memset(ring.data(), 0, ring.size());
-      AlBlock b;
-      b.initialized_only = true;
-      for (uint64_t i = 0; i < v.layout.al_blocks; ++i) {
-        EncodeAlBlock(b, std::span<uint8_t, kMetaBlockBytes>(ring.data() + i * kMetaBlockBytes, kMetaBlockBytes));
-      }
-      Action& a = Do(Action::Kind::kMetaWrite, v.index);
-      a.io = MakeIoId(IoKind::kAttach, v.index, attach_io::kCleanLog);
-      a.offset_bytes = v.layout.al_sector * kSectorSize;
-      a.bytes = v.layout.al_blocks * kMetaBlockBytes;
-      a.data = ring.data();
-      a.dsync = v.config.options.md_flushes;
-      a.preflush = a.dsync;
-      ++v.io_in_flight;
+      if (!WriteLogRing(v, true, attach_io::kCleanLog)) return false;
       v.clean_close = 2;
       ++substep;
       return false;
@@ -111,15 +95,7 @@ bool ResourceImpl::BeginCleanClose(Volume& v) {
       SuperBlock sb = v.super_block;
       sb.magic = kMdMagicV08;
       sb.flags |= kMdAlClean;
-      EncodeSuperBlock(sb, std::span<uint8_t, kMetaBlockBytes>(arenas.sync->Bytes(v.super_buffer).data(), kMetaBlockBytes));
-      Action& a = Do(Action::Kind::kMetaWrite, v.index);
-      a.io = MakeIoId(IoKind::kAttach, v.index, attach_io::kCleanSuper);
-      a.offset_bytes = v.layout.super_block_sector * kSectorSize;
-      a.bytes = kMetaBlockBytes;
-      a.data = arenas.sync->Bytes(v.super_buffer).data();
-      a.dsync = v.config.options.md_flushes;
-      a.preflush = a.dsync;
-      ++v.io_in_flight;
+      WriteSuperBlock(v, sb, MakeIoId(IoKind::kAttach, v.index, attach_io::kCleanSuper));
       v.clean_close = 4;
       ++substep;
       return false;

@@ -34,10 +34,14 @@ void ResourceImpl::MetaPump(Volume& v) {
   }
   v.md_dirty = false;
   v.md_in_flight = true;
+  WriteSuperBlock(v, v.super_block, MakeIoId(IoKind::kSuperBlock, v.index, 0));
+}
+
+void ResourceImpl::WriteSuperBlock(Volume& v, const SuperBlock& super_block, IoId io) {
   const std::span<uint8_t> out = arenas.sync->Bytes(v.super_buffer);
-  EncodeSuperBlock(v.super_block, std::span<uint8_t, kMetaBlockBytes>(out.data(), kMetaBlockBytes));
+  EncodeSuperBlock(super_block, std::span<uint8_t, kMetaBlockBytes>(out.data(), kMetaBlockBytes));
   Action& a = Do(Action::Kind::kMetaWrite, v.index);
-  a.io = MakeIoId(IoKind::kSuperBlock, v.index, 0);
+  a.io = io;
   a.offset_bytes = v.layout.super_block_sector * kSectorSize;
   a.bytes = kMetaBlockBytes;
   a.data = out.data();
@@ -45,6 +49,35 @@ void ResourceImpl::MetaPump(Volume& v) {
   // The block may say what is only true of durable data: in sync, no longer Primary.
   a.preflush = a.dsync;
   ++v.io_in_flight;
+}
+
+bool ResourceImpl::WriteLogRing(Volume& v, bool pristine, uint32_t step_of_attach) {
+  v.attach_buffer = arenas.sync->Take(static_cast<uint32_t>(v.layout.al_blocks));
+  if (!v.attach_buffer) return false;
+  const std::span<uint8_t> ring = arenas.sync->Bytes(v.attach_buffer);
+  std::memset(ring.data(), 0, ring.size());
+  if (!pristine) v.log->Reset(0);
+  for (uint64_t i = 0; i < v.layout.al_blocks; ++i) {
+    AlBlock b;
+    uint64_t at = i;
+    if (pristine) {
+      b.initialized_only = true;
+    } else {
+      v.log->FillEmptyTransaction(b);
+      at = AlBlockIndex(b.transaction, v.super_block.al_stripes, v.super_block.al_stripe_size_4k);
+    }
+    EncodeAlBlock(b, std::span<uint8_t, kMetaBlockBytes>(ring.data() + at * kMetaBlockBytes, kMetaBlockBytes));
+  }
+  v.al_writes += v.layout.al_blocks;
+  Action& a = Do(Action::Kind::kMetaWrite, v.index);
+  a.io = MakeIoId(IoKind::kAttach, v.index, step_of_attach);
+  a.offset_bytes = v.layout.al_sector * kSectorSize;
+  a.bytes = v.layout.al_blocks * kMetaBlockBytes;
+  a.data = ring.data();
+  a.dsync = v.config.options.md_flushes;
+  a.preflush = a.dsync;
+  ++v.io_in_flight;
+  return true;
 }
 
 void ResourceImpl::OnMetaSaved(Volume& v) {

@@ -55,7 +55,7 @@ inline IoId MakeIoId(IoKind kind, uint16_t volume, uint32_t index) {
 
 /// Index part of the IoIds of kind kAttach: which step of attaching, closing or moving it was. kBitmap + n: page_write[n].
 namespace attach_io {
-inline constexpr uint32_t kSuper = 1, kLog = 2, kLogInit = 3, kCleanLog = 4, kCleanSuper = 5, kMoveLog = 6, kMoveSuper = 7, kBitmap = 16;
+inline constexpr uint32_t kSuper = 1, kLog = 2, kLogInit = 3, kCleanLog = 4, kCleanSuper = 5, kMoveLog = 6, kMoveSuper = 7, kReplayed = 8, kBitmap = 16;
 }  // namespace attach_io
 
 struct Link {
@@ -549,6 +549,9 @@ struct ResourceImpl {
 
   // ---- meta_io.cc ----
   void MarkMeta(Volume& v);
+  void WriteSuperBlock(Volume& v, const SuperBlock& super_block, IoId io);
+  /// Writes the whole activity log ring afresh: `pristine` as create-md leaves it, else as empty transactions. False: no buffer now.
+  bool WriteLogRing(Volume& v, bool pristine, uint32_t step_of_attach);
   void MetaPump(Volume& v);
   void WriteBitmapSoon(Volume& v);
   void WriteBitmapAll(Volume& v);

@@ -168,24 +168,7 @@ void ResourceImpl::MovePump(Volume& v) {
   }
   if (v.move_step == 1) {
     if (v.write_all_pages || v.page_writes != 0) return;
-    v.attach_buffer = arenas.sync->Take(static_cast<uint32_t>(v.layout.al_blocks));
-    if (!v.attach_buffer) return;
-    const std::span<uint8_t> ring = arenas.sync->Bytes(v.attach_buffer);
-    v.log->Reset(0);
-    for (uint64_t i = 0; i < v.layout.al_blocks; ++i) {
-      AlBlock b;
-      v.log->FillEmptyTransaction(b);
-      const uint64_t at = AlBlockIndex(b.transaction, v.super_block.al_stripes, v.super_block.al_stripe_size_4k);
-      EncodeAlBlock(b, std::span<uint8_t, kMetaBlockBytes>(ring.data() + at * kMetaBlockBytes, kMetaBlockBytes));
-    }
-    Action& a = Do(Action::Kind::kMetaWrite, v.index);
-    a.io = MakeIoId(IoKind::kAttach, v.index, attach_io::kMoveLog);
-    a.offset_bytes = v.layout.al_sector * kSectorSize;
-    a.bytes = v.layout.al_blocks * kMetaBlockBytes;
-    a.data = ring.data();
-    a.dsync = v.config.options.md_flushes;
-    a.preflush = a.dsync;
-    ++v.io_in_flight;
+    if (!WriteLogRing(v, false, attach_io::kMoveLog)) return;
     v.move_step = 2;
     return;
   }
