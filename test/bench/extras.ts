@@ -53,7 +53,7 @@ export interface LargeResult {
 /** Attach of a sparse 16 TiB disk: time, and memory that the volume adds. */
 export async function largeVolume(lab: Lab): Promise<LargeResult> {
   const host = await Host.create(lab, 'large');
-  const disk = makeDisk(join(host.dir, 'disk'), 15.9 * tib);
+  const disk = makeDisk(join(host.dir, 'disk'), Math.floor((15.9 * tib) / mib) * mib);
   const meta = makeDisk(join(host.dir, 'meta'), 600 * mib);
   const volume = { device: '/dev/drbd0', disk, metaDisk: meta };
   await host.must(['ip', 'address', 'add', '10.0.0.1/24', 'dev', 'lo']);
