@@ -16,7 +16,6 @@ void ResourceImpl::BeginAttach(Volume& v) {
   v.attach_code = 0;
   v.attach_error = false;
   v.reason.clear();
-  v.disk_failed_io = false;
   v.disk_phase = Volume::DiskPhase::kOpening;
   State s = v.state;
   s.disk = Disk::kAttaching;

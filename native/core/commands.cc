@@ -32,8 +32,6 @@ void ResourceImpl::Advance() {
       substep = 0;
       handler_wanted = 0;
       command_wakeup = kNever;
-      command_started = now;
-      command_detail.clear();
       state_reply_pending = false;
       for (auto& v : volumes) v->attach_code = 0;
     }

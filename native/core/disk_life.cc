@@ -21,7 +21,6 @@ void ResourceImpl::DiskError(Volume& v, const char* what, bool meta_data, int er
     return;
   }
   if (policy == OnIoError::kCallLocalIoError) CallHandler("local-io-error", v.index, false);
-  v.disk_failed_io = true;
   State s = v.state;
   s.disk = Disk::kFailed;
   Force(v, s);

@@ -55,10 +55,8 @@ void ResourceImpl::OnRequest(uint16_t volume, const BlockIo& io) {
   a.range = {io.sector, io.sector + sectors};
   if (io.op != BlockOp::kRead && io.op != BlockOp::kFlush) {
     a.interval = v.intervals.Add(a.range);
-    v.app_sectors += sectors;
-  } else {
-    v.app_sectors += sectors;
   }
+  v.app_sectors += sectors;
   ++v.app_open;
   if (!v.held.empty() || !StartApp(slot)) v.held.Push(slot);
 }

@@ -181,7 +181,6 @@ struct ResyncRun {
   uint32_t mark = 0;
   RateController rate;
   uint64_t app_sectors_seen = 0;
-  TimeUs throttle_checked = 0;
 };
 
 struct Volume {
@@ -197,7 +196,6 @@ struct Volume {
   DiskPhase disk_phase = DiskPhase::kClosed;
   bool measuring = false;
   bool sizes_wait = false;           // the peer's P_SIZES waits for the disk to be measured again
-  bool disk_failed_io = false;       // an I/O error made it Failed
   DiskFacts facts;
   MetaDataLayout layout;
   SuperBlock super_block;
@@ -228,14 +226,11 @@ struct Volume {
   struct AfterMeta {                 // what waits for the super block to be safe
     bool send_uuids = false, send_state = false, send_sizes = false;
     bool send_sync_uuid = false;
-    bool command = false;
     bool finish_target_state = false;
-    bool resume_full_sync = false;
-    bool any() const { return send_uuids || send_state || send_sizes || send_sync_uuid || command || finish_target_state || resume_full_sync; }
+    bool any() const { return send_uuids || send_state || send_sizes || send_sync_uuid || finish_target_state; }
   } after_meta;
   bool al_in_flight = false;
   bool al_block_written = false;
-  uint32_t al_fill_left = 0;         // empty transactions still to write at attach
   AlBlock al_block;
   std::vector<uint32_t> al_evicted;
   struct PageWrite {
@@ -257,11 +252,9 @@ struct Volume {
   UuidsPacket peer_uuids;
   bool have_peer_sizes = false;
   SizesPacket peer_sizes;
-  uint64_t peer_size_sectors = 0;
   bool params_done = false;          // left WFReportParams
   bool consider_resync = false;
   uint32_t seq_out = 0;
-  bool uuids_sent = false;
 
   // ---- application requests ----
   IntervalSet intervals;
@@ -360,7 +353,6 @@ struct ResourceImpl {
   bool peer_dry_run = false;
   bool discard_my_data = false;      // of this connection attempt
   bool tentative = false;
-  char peer_protocol = ' ';
   TimeUs last_received = 0;          // on either socket
   TimeUs ping_due = kNever;          // idle time over
   TimeUs ping_answer_until = kNever;
@@ -368,7 +360,6 @@ struct ResourceImpl {
   uint32_t pings_out = 0;
   uint32_t ko_left = 0;
   TimeUs ko_check = kNever;
-  TimeUs connected_at = 0;
   uint32_t connection_number = 0;    // counts connections
 
   // ---- requests ----
@@ -391,7 +382,6 @@ struct ResourceImpl {
   Command_ current;
   uint32_t step = 0, substep = 0, substep2 = 0;
   uint32_t demote = 0, leave = 0;     // progress of giving up Primary, of leaving the peer
-  TimeUs command_started = 0;
   uint32_t at_volume = 0;
   int32_t state_reply = 0;
   bool state_reply_pending = false;
@@ -400,8 +390,6 @@ struct ResourceImpl {
   TimeUs command_wakeup = kNever;
   int handler_exit = 0;
   uint64_t handler_wanted = 0;
-  std::string command_detail;
-  Verdict command_verdict = Verdict::kSuccess;
   uint64_t next_handler = 1;
 
   // ---- resource.cc ----
@@ -655,7 +643,7 @@ struct ResourceImpl {
   void CompareVerify(uint16_t slot);
   void OnVerifyResult(Volume& v, const BlockAck& p);
   void VerifyResult(Volume& v, uint64_t sector, uint32_t bytes, bool equal);
-  void ReportOutOfSync(Volume& v, bool final);
+  void ReportOutOfSync(Volume& v);
   void CheckVerifyDone(Volume& v);
   void TaintVerify(Volume& v, const SectorRange& r);
 

@@ -167,7 +167,6 @@ void ResourceImpl::BeginRun(Volume& v, bool verify) {
   v.run.total_bits = v.bitmap->set_count();
   v.run.rate.Reset(RateOptions{o.resync_rate_kib, o.c_plan_ahead, o.c_delay_target, o.c_fill_target, o.c_max_rate_kib, o.c_min_rate_kib, config.net.max_buffers});
   for (auto& m : v.run.marks) m = {now, v.run.total_bits};
-  v.run.throttle_checked = now;
   v.run.app_sectors_seen = v.app_sectors;
   if (v.state.conn == Conn::kPausedSyncS || v.state.conn == Conn::kPausedSyncT) v.run.paused_since = now;
   v.run.next_tick = now;
@@ -508,7 +507,7 @@ void ResourceImpl::FinishResync(Volume& v) {
                       std::to_string(r.paused_us / kSecond) + " sec; " + std::to_string(kib_per_s) + " K/sec)");
   State s = v.state;
   if (verify) {
-    ReportOutOfSync(v, true);
+    ReportOutOfSync(v);
     if (r.out_of_sync_found != 0) {
       Log(1, v.index, "Online verify found " + std::to_string(r.out_of_sync_found) + " 4k blocks out of sync! Disconnect and connect while a node is Primary to repair them.");
       CallHandler("out-of-sync", v.index, false);
@@ -568,7 +567,7 @@ void ResourceImpl::EndRun(Volume& v) {
     if (r.kind == PeerRequest::Kind::kFree || r.volume != v.index) continue;
     if (r.kind == PeerRequest::Kind::kCsumOwn && r.phase == PeerRequest::Phase::kHeld) r.orphan = true;
   }
-  ReportOutOfSync(v, true);
+  ReportOutOfSync(v);
   v.run = ResyncRun{};
   WriteBitmapSoon(v);
   if (!v.peer_waiting.empty()) v.kick_due = true;

@@ -47,7 +47,6 @@ bool ResourceImpl::SetDeviceSize(Volume& v, uint64_t sectors, bool assume_clean,
 void ResourceImpl::OnSizes(Volume& v, const SizesPacket& p) {
   v.peer_sizes = p;
   v.have_peer_sizes = true;
-  v.peer_size_sectors = p.d_size;
   if (v.disk_phase == Volume::DiskPhase::kOpen && v.super_block.la_peer_max_bio_size != p.max_bio_size) {
     v.super_block.la_peer_max_bio_size = p.max_bio_size;
     MarkMeta(v);

@@ -370,7 +370,7 @@ void ResourceImpl::OnState(Volume& v, State peer) {
   }
   // rule 3
   if (os.conn == Conn::kVerifyT && os.disk == Disk::kUpToDate && peer.conn == Conn::kConnected && peer_disk == Disk::kUpToDate) {
-    ReportOutOfSync(v, true);
+    ReportOutOfSync(v);
     State s = v.state;
     s.conn = Conn::kConnected;
     Force(v, s);
@@ -448,15 +448,9 @@ void ResourceImpl::OnState(Volume& v, State peer) {
     }
   }
   v.params_done = true;
-  if (first) {
-    bool all = true;
-    for (auto& o : volumes) all = all && o->params_done;
-    if (conn == Conn::kWFReportParams) {
-      conn = Conn::kConnected;
-      reason.clear();
-      connected_at = now;
-    }
-    (void)all;
+  if (first && conn == Conn::kWFReportParams) {
+    conn = Conn::kConnected;
+    reason.clear();
   }
   v.consider_resync = false;  // before the change, which may set it for the packet after this one
   Force(v, ns);

@@ -102,7 +102,7 @@ void ResourceImpl::VerifyResult(Volume& v, uint64_t sector, uint32_t bytes, bool
   if (v.state.conn == Conn::kVerifyS) Ack(v, Command::kOvResult, sector, equal ? kOvInSync : kOvOutOfSync, bytes);
   r.verify_left -= std::min(r.verify_left, BitsOfSectors(range.size()));
   if (equal) {
-    ReportOutOfSync(v, false);
+    ReportOutOfSync(v);
     return;
   }
   SetOutOfSync(v, range);
@@ -111,7 +111,7 @@ void ResourceImpl::VerifyResult(Volume& v, uint64_t sector, uint32_t bytes, bool
   if (r.oos_sectors != 0 && r.oos_start + r.oos_sectors == range.begin) {
     r.oos_sectors += range.size();
   } else {
-    ReportOutOfSync(v, true);
+    ReportOutOfSync(v);
     r.oos_start = range.begin;
     r.oos_sectors = range.size();
   }
@@ -126,10 +126,9 @@ void ResourceImpl::OnVerifyResult(Volume& v, const BlockAck& p) {
   }
 }
 
-void ResourceImpl::ReportOutOfSync(Volume& v, bool final) {
+void ResourceImpl::ReportOutOfSync(Volume& v) {
   ResyncRun& r = v.run;
   if (r.oos_sectors == 0) return;
-  (void)final;
   Log(1, v.index, "Out of sync: start=" + std::to_string(r.oos_start) + ", size=" + std::to_string(r.oos_sectors) + " (sectors)");
   r.oos_sectors = 0;
 }
