@@ -79,6 +79,10 @@ void ResourceImpl::FinishCode(int code, const std::string& text, const std::stri
 
 void ResourceImpl::Finish(Verdict verdict, const std::string& detail) { FinishCode(static_cast<int>(verdict), VerdictText(verdict), detail); }
 
+void ResourceImpl::FinishRefused(Verdict answer) {
+  Finish(Verdict::kRefusedByPeer, "the peer answered " + std::to_string(static_cast<int>(answer)) + ": " + VerdictText(answer));
+}
+
 void ResourceImpl::AskPeer(Volume* v, uint32_t mask, uint32_t value) {
   state_reply_pending = true;
   state_request_connection = v == nullptr;

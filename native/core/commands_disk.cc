@@ -84,7 +84,7 @@ bool ResourceImpl::DetachNow(Volume& v) {
       if (!Ok(answer)) {
         v.detaching = false;
         v.kick_due = true;
-        Finish(Verdict::kRefusedByPeer, std::string("the peer answered ") + std::to_string(static_cast<int>(answer)) + ": " + VerdictText(answer));
+        FinishRefused(answer);
         return false;
       }
       substep2 = 3;

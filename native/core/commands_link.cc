@@ -85,7 +85,7 @@ bool ResourceImpl::DisconnectNow() {
       return false;
     }
     leave = 0;
-    Finish(Verdict::kRefusedByPeer, std::string("the peer answered ") + std::to_string(static_cast<int>(answer)) + ": " + VerdictText(answer));
+    FinishRefused(answer);
     return false;
   }
   for (auto& v : volumes) {

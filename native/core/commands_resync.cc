@@ -32,7 +32,7 @@ void ResourceImpl::StepInvalidate(bool remote) {
       Verdict answer;
       if (!PeerAnswered(answer)) return;
       if (!Ok(answer)) {
-        Finish(Verdict::kRefusedByPeer, std::string("the peer answered ") + std::to_string(static_cast<int>(answer)) + ": " + VerdictText(answer));
+        FinishRefused(answer);
         return;
       }
       Change(v, s);
@@ -93,7 +93,7 @@ void ResourceImpl::StepVerify() {
     Verdict answer;
     if (!PeerAnswered(answer)) return;
     if (!Ok(answer)) {
-      Finish(Verdict::kRefusedByPeer, std::string("the peer answered ") + std::to_string(static_cast<int>(answer)) + ": " + VerdictText(answer));
+      FinishRefused(answer);
       return;
     }
     const Verdict changed_to = Change(v, s);

@@ -97,7 +97,7 @@ void ResourceImpl::StepPrimary() {
             substep = 0;
             return;
           }
-          Finish(Verdict::kRefusedByPeer, std::string("the peer answered ") + std::to_string(static_cast<int>(answer)) + ": " + VerdictText(answer));
+          FinishRefused(answer);
           return;
         }
       }

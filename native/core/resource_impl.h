@@ -490,6 +490,8 @@ struct ResourceImpl {
   void Enqueue(uint64_t id, const AdminCommand& c);
   void Advance();
   void Finish(Verdict verdict, const std::string& detail = "");
+  /// The peer said no to a cluster-wide change; `answer` is its own refusal.
+  void FinishRefused(Verdict answer);
   void FinishCode(int code, const std::string& text, const std::string& detail);
   void StepPrimary();
   void StepSecondary();
