@@ -42,6 +42,13 @@
       'ldflags': ['-static'],  # it must outlive upgrades of everything else
     },
     {
+      # Lives of a pair by seed, over the same core.
+      'target_name': 'sim',
+      'type': 'executable',
+      'dependencies': ['core'],
+      'sources': ['<!@(ls sim/*.cc sim/checkers/*.cc)'],
+    },
+    {
       'target_name': 'core_test',
       'type': 'executable',
       'include_dirs': ['../test/native'],

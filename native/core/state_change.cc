@@ -395,7 +395,7 @@ void ResourceImpl::OnState(Volume& v, State peer) {
   if (v.have_peer_uuids && peer_disk >= Disk::kNegotiating && peer_disk != Disk::kDUnknown && os.disk >= Disk::kNegotiating && v.disk_phase == Volume::DiskPhase::kOpen) {
     handshake = first;
     handshake |= os.conn == Conn::kConnected && (peer.disk == Disk::kNegotiating || os.disk == Disk::kNegotiating);
-    handshake |= v.consider_resync;
+    handshake |= v.consider_resync && peer.role == Role::kPrimary;
     handshake |= os.conn == Conn::kConnected && peer.conn >= Conn::kStartingSyncS && peer.conn <= Conn::kWFBitMapT;
   }
   if (handshake) {
@@ -452,7 +452,9 @@ void ResourceImpl::OnState(Volume& v, State peer) {
     conn = Conn::kConnected;
     reason.clear();
   }
-  v.consider_resync = false;  // before the change, which may set it for the packet after this one
+  // Before the change, which may set it for the packet after this one. A P_STATE that was on its way when the peer asked to be Primary still
+  // calls it Secondary: it is not the one that was waited for.
+  if (peer.role == Role::kPrimary || os.disk > Disk::kInconsistent) v.consider_resync = false;
   Force(v, ns);
   if (first) v.after_meta.send_state = true;
 

@@ -1,0 +1,56 @@
+#pragma once
+// What runs on the volume: requests that overlap, their buffers, and the model that knows what they may return.
+#include <functional>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "sim/findings.h"
+#include "sim/model.h"
+#include "sim/world.h"
+
+namespace drbdts::sim {
+
+class Application : public Observer {
+ public:
+  Application(World& world, Findings& findings, uint32_t volumes, uint64_t disk_bytes);
+  ~Application() override;
+
+  static constexpr size_t kOpenMax = 32;
+  /// Hands a request to node `i`; sectors beyond the device are folded into it. Nothing happens where there is no device.
+  void Submit(int node, core::BlockOp op, uint32_t volume, uint64_t sector, uint64_t sectors, bool fua, bool unmap);
+  size_t open() const { return open_.size(); }
+  size_t open(int node) const;
+  /// One line about a request that is still open.
+  std::string DescribeOpen() const;
+  Model& model(uint32_t volume) { return *models_[volume]; }
+  void ForgetUnflushed();
+  /// Contents are not checked: a life whose operator throws acknowledged data away.
+  bool check_contents = true;
+  /// A write was acknowledged by node i.
+  std::function<void(int node, uint32_t volume)> on_acknowledged;
+  uint64_t writes = 0, reads = 0, errors = 0;
+
+  void OnCompleted(Node& node, uint16_t volume, uint64_t tag, int error) override;
+  void OnDied(Node& node, bool power) override;
+
+ private:
+  struct Open {
+    core::BlockOp op;
+    uint32_t volume;
+    uint64_t sector;
+    uint32_t bytes;
+    uint64_t write = 0;       // of the model
+    uint64_t begun = 0;
+    uint8_t* data = nullptr;
+  };
+  uint8_t* TakeBuffer(uint32_t bytes);
+  void GiveBuffer(uint8_t* data, uint32_t bytes);
+
+  World& world_;
+  Findings& findings_;
+  std::vector<std::unique_ptr<Model>> models_;
+  std::map<std::pair<int, uint64_t>, Open> open_;
+};
+
+}  // namespace drbdts::sim

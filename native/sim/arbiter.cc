@@ -1,0 +1,214 @@
+#include "sim/arbiter.h"
+
+#include <algorithm>
+
+namespace drbdts::sim {
+
+using namespace core;
+
+namespace {
+// Exit codes of fence-peer: the peer is out; nobody could be asked; we are out ourselves.
+constexpr int kPeerIsOut = 7, kUnreachable = 5, kWeAreOut = 6;
+constexpr TimeUs kLookEvery = 100 * kMs, kPatience = 3 * kSec;
+}  // namespace
+
+Register::Answer Register::Swap(uint32_t volume, uint64_t incarnation, uint64_t expected_epoch, uint32_t in_sync) {
+  Cell& c = cells_[volume];
+  if (!c.vouched || incarnation != incarnation_ || c.record.epoch != expected_epoch) return Read(volume);
+  c.record = {expected_epoch + 1, in_sync};
+  Answer a = Read(volume);
+  a.done = true;
+  return a;
+}
+
+Register::Answer Register::Vouch(uint32_t volume, uint64_t incarnation, int node, const Record& record, bool alone) {
+  Cell& c = cells_[volume];
+  if (c.vouched || incarnation != incarnation_) return Read(volume);
+  c.said[node] = true;
+  c.by[node] = record;
+  if (!alone && !(c.said[0] && c.said[1])) return Read(volume);
+  Record truth = alone ? record : c.by[0].epoch >= c.by[1].epoch ? c.by[0] : c.by[1];
+  if (truth.epoch < c.record.epoch) truth = c.record;
+  c.record = truth;
+  c.vouched = true;
+  Answer a = Read(volume);
+  a.done = true;
+  return a;
+}
+
+void Register::Restart() {
+  ++incarnation_;
+  for (Cell& c : cells_) c.vouched = c.said[0] = c.said[1] = false;
+}
+
+void Register::Backup() {
+  for (Cell& c : cells_) c.old = c.record;
+}
+
+void Register::Restore() {
+  for (Cell& c : cells_) c.record = c.old;
+  Restart();
+}
+
+Arbitration::Arbitration(World& world, uint32_t volumes) : world_(world), volumes_(volumes), register_(volumes), agents_(2 * volumes) {
+  for (int i = 0; i < 2; ++i) {
+    world.node(i).on_handler = [this, i](const std::string& name, uint16_t volume, std::function<void(int)> done) {
+      if (name != "fence-peer") {
+        done(0);
+        return;
+      }
+      Agent& a = Of(i, volume);
+      a.fence = std::move(done);
+      a.fence_since = world_.now;
+      Look(i, volume);
+    };
+  }
+  Look();
+}
+
+void Arbitration::Look() {
+  for (int i = 0; i < 2; ++i) {
+    for (uint32_t v = 0; v < volumes_; ++v) Look(i, v);
+  }
+  world_.At(world_.now + kLookEvery, [this] { Look(); });
+}
+
+void Arbitration::EndFence(int node, uint32_t volume, int exit_code) {
+  Agent& a = Of(node, volume);
+  if (!a.fence) return;
+  auto done = std::move(a.fence);
+  a.fence = nullptr;
+  Node& n = world_.node(node);
+  const bool serves = n.state(volume).role == Role::kPrimary;
+  if (exit_code == kWeAreOut) {
+    ++denials;
+    // It may not go on, and what it holds cannot be taken away under its users: the node fences itself.
+    if (serves) world_.At(world_.now + world_.rng.Below(kSec), [this, node, life = n.incarnation()] {
+      Node& m = world_.node(node);
+      if (m.alive() && m.incarnation() == life && m.state().susp_fen) m.Crash(world_.rng.Chance(50));
+    });
+  }
+  done(exit_code);
+}
+
+void Arbitration::Look(int node, uint32_t volume) {
+  Node& n = world_.node(node);
+  Agent& a = Of(node, volume);
+  if (a.life != n.incarnation() || !n.alive()) {
+    a.life = n.incarnation();
+    a.asking = false;
+    a.fence = nullptr;
+    a.incarnation = 0;        // a new process reads before it acts
+    if (!n.alive()) return;
+  }
+  if (world_.now < n.paused_until || a.asking) return;
+  const State& s = n.state(volume);
+  const uint32_t me = 1u << node;
+  const bool together = s.conn == Conn::kConnected && s.disk == core::Disk::kUpToDate && s.pdsk == core::Disk::kUpToDate;
+  if (a.fence) {
+    if (s.conn >= Conn::kConnected) {
+      EndFence(node, volume, kUnreachable);  // it is back
+      return;
+    }
+    if (a.known.in_sync == me && !a.grow_may_happen && a.incarnation != 0 && s.role == Role::kPrimary) {
+      EndFence(node, volume, kPeerIsOut);    // it never came back in
+      return;
+    }
+    if (s.role != Role::kPrimary && world_.now > a.fence_since + kPatience) {
+      EndFence(node, volume, kUnreachable);
+      return;
+    }
+    Send(node, volume, Ask::kRead);
+    return;
+  }
+  if (together && (a.known.in_sync != 3 || a.incarnation == 0)) Send(node, volume, Ask::kRead);
+  else if (world_.rng.Below(5) == 0) Send(node, volume, Ask::kRead);  // has it been restarted?
+}
+
+/// By its own record, and nothing under way can change that.
+bool Arbitration::ServesAlone(int node, uint32_t volume) {
+  const State& s = world_.node(node).state(volume);
+  const Agent& a = Of(node, volume);
+  return a.known.in_sync == 1u << node && !a.grow_may_happen && s.role == Role::kPrimary && s.disk == core::Disk::kUpToDate && !s.susp_fen;
+}
+
+void Arbitration::Send(int node, uint32_t volume, Ask what) {
+  Node& n = world_.node(node);
+  Agent& a = Of(node, volume);
+  a.asking = true;
+  const uint32_t me = 1u << node;
+  const Record record = a.known;
+  const uint64_t incarnation = a.incarnation;
+  const uint32_t life = n.incarnation();
+  const bool alone = ServesAlone(node, volume);
+  if (what == Ask::kSwapBoth) a.grow_may_happen = true;
+  const auto delay = [this] { return 100 + world_.rng.Below(world_.now < slow_until ? 4 * kSec : 5 * kMs); };
+  const TimeUs there = world_.now + delay();
+  const bool arrives = world_.now >= lost_until[node];
+  const auto give_up = [this, node, volume, life] {
+    Agent& b = Of(node, volume);
+    if (b.life == life) b.asking = false;
+  };
+  if (!arrives) {
+    world_.At(world_.now + 500 * kMs, give_up);
+    return;
+  }
+  // What is on its way arrives, whatever becomes of the one who sent it.
+  world_.At(there, [=, this] {
+    Register::Answer answer;
+    switch (what) {
+      case Ask::kRead: answer = register_.Read(volume); break;
+      case Ask::kSwapAlone: answer = register_.Swap(volume, incarnation, record.epoch, me); break;
+      case Ask::kSwapBoth: answer = register_.Swap(volume, incarnation, record.epoch, 3); break;
+      case Ask::kVouch: answer = register_.Vouch(volume, incarnation, node, record, alone); break;
+    }
+    if (answer.done && what != Ask::kVouch) ++swaps;
+    if (world_.now < deaf_until || world_.now < lost_until[node]) {
+      world_.At(world_.now + 500 * kMs, give_up);
+      return;
+    }
+    world_.At(world_.now + delay(), [=, this] {
+      Node& m = world_.node(node);
+      Agent& b = Of(node, volume);
+      if (!m.alive() || m.incarnation() != life || b.life != life) return;
+      b.asking = false;
+      if (world_.now < m.paused_until) {  // it reads the answer when it runs again
+        b.asking = true;
+        world_.At(m.paused_until, [=, this] {
+          Agent& c = Of(node, volume);
+          if (c.life != life || !world_.node(node).alive()) return;
+          c.asking = false;
+          OnAnswer(node, volume, what, answer);
+        });
+        return;
+      }
+      OnAnswer(node, volume, what, answer);
+    });
+  });
+}
+
+void Arbitration::OnAnswer(int node, uint32_t volume, Ask what, const Register::Answer& answer) {
+  Node& n = world_.node(node);
+  Agent& a = Of(node, volume);
+  const State& s = n.state(volume);
+  const uint32_t me = 1u << node;
+  const bool together = s.conn == Conn::kConnected && s.disk == core::Disk::kUpToDate && s.pdsk == core::Disk::kUpToDate;
+  a.incarnation = answer.incarnation;
+  if (!answer.vouched) {
+    if (what != Ask::kVouch) Send(node, volume, Ask::kVouch);
+    return;
+  }
+  if (answer.record.epoch < a.known.epoch) return;  // older than what we know to have been: not to be believed
+  a.known = answer.record;
+  if (a.known.in_sync == 3 || (what == Ask::kSwapAlone && answer.done)) a.grow_may_happen = false;
+  if (a.fence) {
+    if (s.conn >= Conn::kConnected) EndFence(node, volume, kUnreachable);
+    else if (what == Ask::kSwapAlone && answer.done) EndFence(node, volume, kPeerIsOut);
+    else if ((a.known.in_sync & me) == 0) EndFence(node, volume, kWeAreOut);
+    else Send(node, volume, Ask::kSwapAlone);  // also when we are alone already: what is still under way must not take the peer in
+    return;
+  }
+  if (together && (a.known.in_sync & me) != 0 && a.known.in_sync != 3) Send(node, volume, Ask::kSwapBoth);
+}
+
+}  // namespace drbdts::sim

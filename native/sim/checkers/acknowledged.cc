@@ -1,0 +1,20 @@
+#include "sim/checkers/acknowledged.h"
+
+namespace drbdts::sim {
+
+void CheckAcknowledged(World& world, Application& application, Findings& findings, int node, const char* when) {
+  Node& n = world.node(node);
+  for (uint32_t v = 0; v < n.disks.size(); ++v) {
+    if (n.state(v).disk != core::Disk::kUpToDate) continue;
+    Model& model = application.model(v);
+    const uint64_t at = model.Now();
+    for (const uint64_t sector : model.sectors()) {
+      const std::string bad = model.Check(n.disk(v).bytes() + sector * 512, sector, at);
+      if (bad.empty()) continue;
+      findings.Report("acknowledged", std::string(when) + ": disk of node " + n.name() + " volume " + std::to_string(v) + ": " + bad);
+      return;
+    }
+  }
+}
+
+}  // namespace drbdts::sim

@@ -1,0 +1,30 @@
+#pragma once
+// Rule: when two nodes shake hands, both come to mirror-image results: what one takes as +1 the other takes as -1, and a split brain, a
+// resync that is not needed, or unrelated data are seen by both (drbd-protocol §6.3).
+#include <map>
+#include <string>
+#include <vector>
+
+#include "sim/findings.h"
+#include "sim/observer.h"
+
+namespace drbdts::sim {
+
+class MirrorChecker : public Observer {
+ public:
+  MirrorChecker(Findings& findings, uint32_t volumes) : findings_(findings), said_(volumes) {}
+  void OnLog(Node& node, int volume, const std::string& text) override;
+  uint64_t handshakes = 0;
+
+ private:
+  struct Said {
+    std::string sets[2];     // "self set / peer set" as each node printed them, by what they describe
+    int value[2] = {0, 0};
+    bool has[2] = {false, false};
+    std::string self[2], peer[2];
+  };
+  Findings& findings_;
+  std::vector<Said> said_;
+};
+
+}  // namespace drbdts::sim

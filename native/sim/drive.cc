@@ -1,0 +1,88 @@
+#include "sim/drive.h"
+
+#include <cstdlib>
+#include <cstring>
+
+namespace drbdts::sim {
+
+namespace {
+constexpr size_t kCacheBytes = 8u << 20;  // beyond this the disk writes back on its own
+}
+
+Drive::Drive(uint64_t size_bytes) : size_(size_bytes), memory_(DiskMemory::Take()) {
+  if (size_bytes > kDiskBytesMax) std::abort();
+}
+Drive::~Drive() { DiskMemory::GiveBack(std::move(memory_)); }
+
+void Drive::Write(uint64_t offset, const uint8_t* data, uint64_t count, bool durable) {
+  if (count == 0) return;
+  const uint64_t sector = offset / 512, sectors = count / 512;
+  memory_->Touch(sector, sectors);
+  if (data != nullptr) std::memcpy(memory_->visible + offset, data, count);
+  else std::memset(memory_->visible + offset, 0, count);
+  ++sequence_;
+  if (durable) {
+    std::memcpy(memory_->durable + offset, memory_->visible + offset, count);
+    for (uint64_t s = sector; s < sector + sectors; ++s) memory_->DurableSequence(s) = sequence_;
+    return;
+  }
+  Entry e{sequence_, static_cast<uint32_t>(sectors), sector, kZeroes};
+  if (data != nullptr) {
+    e.content = content_.size();
+    content_.insert(content_.end(), data, data + count);
+  }
+  journal_.push_back(e);
+  if (content_.size() > kCacheBytes) EndFlush(journal_[head_ + (journal_.size() - head_) / 2].sequence);
+}
+
+void Drive::Harden(const Entry& e, uint64_t i) {
+  uint32_t& sequence = memory_->DurableSequence(e.sector + i);
+  if (sequence >= e.sequence) return;
+  sequence = e.sequence;
+  uint8_t* to = memory_->durable + (e.sector + i) * 512;
+  if (e.content == kZeroes) std::memset(to, 0, 512);
+  else std::memcpy(to, content_.data() + e.content + i * 512, 512);
+}
+
+void Drive::EndFlush(uint64_t begun) {
+  for (; head_ < journal_.size() && journal_[head_].sequence <= begun; ++head_) {
+    for (uint64_t i = 0; i < journal_[head_].sectors; ++i) Harden(journal_[head_], i);
+  }
+  Retire();
+}
+
+void Drive::Retire() {
+  if (head_ == journal_.size()) {
+    journal_.clear();
+    content_.clear();
+    head_ = 0;
+  } else if (content_.size() > kCacheBytes) {
+    uint64_t drop = kZeroes;
+    for (size_t i = head_; i < journal_.size() && drop == kZeroes; ++i) drop = journal_[i].content;
+    if (drop == kZeroes) drop = content_.size();
+    content_.erase(content_.begin(), content_.begin() + static_cast<long>(drop));
+    journal_.erase(journal_.begin(), journal_.begin() + static_cast<long>(head_));
+    head_ = 0;
+    for (Entry& e : journal_) {
+      if (e.content != kZeroes) e.content -= drop;
+    }
+  }
+}
+
+void Drive::PowerLoss(Rng& rng) {
+  // Everything or nothing of the cache survives in two cases of three, else a wild mixture.
+  const uint64_t odds = rng.Below(3);
+  for (size_t n = head_; n < journal_.size(); ++n) {
+    for (uint64_t i = 0; i < journal_[n].sectors; ++i) {
+      if (odds == 1 || (odds == 2 && rng.Chance(50))) Harden(journal_[n], i);
+    }
+  }
+  for (size_t n = head_; n < journal_.size(); ++n) {
+    const uint64_t offset = journal_[n].sector * 512, count = uint64_t{journal_[n].sectors} * 512;
+    std::memcpy(memory_->visible + offset, memory_->durable + offset, count);
+  }
+  head_ = journal_.size();
+  Retire();
+}
+
+}  // namespace drbdts::sim

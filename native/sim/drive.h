@@ -1,0 +1,64 @@
+#pragma once
+// A disk with a volatile cache. Power failures, errors, slowness and stalls happen to it; see docs/simulator.md.
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "core/units.h"
+#include "sim/disk_memory.h"
+#include "sim/random.h"
+
+namespace drbdts::sim {
+
+using core::TimeUs;
+
+class Drive {
+ public:
+  explicit Drive(uint64_t size_bytes);
+  ~Drive();
+  Drive(const Drive&) = delete;
+  Drive& operator=(const Drive&) = delete;
+
+  uint64_t size_bytes() const { return size_; }
+  const uint8_t* bytes() const { return memory_->visible; }
+  uint8_t* bytes() { return memory_->visible; }
+  /// 4 KiB pages ever written; all others hold zeroes.
+  const std::vector<uint32_t>& pages() const { return memory_->pages; }
+  bool Touched(uint64_t page) const { return memory_->Touched(page); }
+
+  /// A write is complete; whole sectors. `data` null: zeroes. `durable`: it is on the platter, not only in the cache.
+  void Write(uint64_t offset_bytes, const uint8_t* data, uint64_t count, bool durable);
+  /// A flush makes durable exactly the writes that were complete when it was begun. Returns what EndFlush() is to be told.
+  uint64_t BeginFlush() const { return sequence_; }
+  void EndFlush(uint64_t begun);
+  /// The power goes: of the writes that are not durable any subset of sectors survives.
+  void PowerLoss(Rng& rng);
+  /// Everything as it stands is durable (set-up).
+  void Settle() { EndFlush(sequence_); }
+
+  // What happens to I/O while these hold.
+  bool fail_reads = false, fail_writes = false, fail_meta = false, full = false;
+  TimeUs slow_until = 0, slow_by = 0;     // I/O issued before `slow_until` takes up to `slow_by` longer
+  TimeUs stalled_until = 0;               // nothing completes before
+  bool lies = false;                      // flushes are answered and nothing becomes durable (only where the life expects losses)
+
+ private:
+  struct Entry {
+    uint32_t sequence;
+    uint32_t sectors;
+    uint64_t sector;
+    uint64_t content;                     // offset into content_, kZeroes: none
+  };
+  static constexpr uint64_t kZeroes = ~uint64_t{0};
+  void Harden(const Entry& e, uint64_t i);
+  void Retire();
+
+  uint64_t size_;
+  std::unique_ptr<DiskMemory> memory_;
+  uint32_t sequence_ = 0;
+  std::vector<Entry> journal_;            // writes that are not durable, oldest first from head_
+  size_t head_ = 0;
+  std::vector<uint8_t> content_;
+};
+
+}  // namespace drbdts::sim

@@ -1,0 +1,105 @@
+#pragma once
+// One life of a pair: it is set up, steps happen to it, then the faults stop, and it has to come to rest. See docs/simulator.md.
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "sim/application.h"
+#include "sim/arbiter.h"
+#include "sim/checkers/bounds.h"
+#include "sim/checkers/complaints.h"
+#include "sim/checkers/generations.h"
+#include "sim/checkers/mirror.h"
+#include "sim/checkers/one_server.h"
+#include "sim/checkers/tracked.h"
+#include "sim/coverage.h"
+#include "sim/step.h"
+#include "sim/world.h"
+
+namespace drbdts::sim {
+
+struct Statistics {
+  uint64_t lives = 0, found = 0, steps = 0, events = 0, writes = 0, reads = 0, errors = 0, crashes = 0, power_losses = 0, resyncs = 0, split_brains = 0, handshakes = 0,
+           swaps = 0, denials = 0, tracked_checks = 0;
+  uint64_t parted = 0;         // lives that ended where only an operator can go on (several disks lost one after the other), and said so
+  void Add(const Statistics& o);
+};
+
+class Life : private Observer {
+ public:
+  Life(const Scenario& scenario, Coverage* coverage, bool trace);
+  ~Life() override;
+  Life(const Life&) = delete;
+  Life& operator=(const Life&) = delete;
+  /// Plays it to its end. Empty, or what was found.
+  std::string Run();
+  const Statistics& statistics() const { return statistics_; }
+
+ private:
+  void SetUp();
+  void Do(const Step& step);
+  void Advance(TimeUs duration);
+  void Wind();                 // the faults stop; everything must come to rest
+  void LastRites();            // down and up again
+  bool Over() { Look(); return findings_.any(); }
+  void Look();
+
+  // ---- what happens (life_steps.cc) ----
+  void Io(const Step& step);
+  void Die(int node, bool power);
+  void Start(int node);
+  void Bring(int node);
+  int Command(int node, core::AdminCommand::Kind kind, const std::function<void(core::AdminCommand&)>& set = {});
+  void Admin(const Step& step);
+  void ArbiterStep(const Step& step);
+  void Elect(int node);
+  void Promote(int node, bool force = false);
+  void Demote(int node);
+  void Attach(int node);
+  void Mend(int node);
+  void CheckNow();
+  void Solve();
+  bool Condition(const std::string& text, std::string& why);
+
+  // ---- who must have what (life_holders.cc) ----
+  bool Without(int node);
+  void Keep(int node);
+  bool Holds(int node) const;
+  void OnAcknowledged(int node, uint32_t volume);
+
+  void OnLog(Node& node, int volume, const std::string& text) override;
+  void OnState(Node& node, uint16_t volume, const core::State& before) override;
+  void OnDied(Node& node, bool power) override;
+
+  bool InSync();
+  bool Quiet();
+  bool Finished(int i) { return world_->node(i).CommandsDone(); }
+  Node& N(int i) { return world_->node(i); }
+  bool Primary(int i) { return N(i).alive() && N(i).state().role == core::Role::kPrimary; }
+
+  Options options_;
+  const std::vector<Step>& steps_;
+  Statistics statistics_;
+  Findings findings_;
+  std::unique_ptr<World> world_;
+  std::unique_ptr<Application> application_;
+  std::unique_ptr<Arbitration> arbitration_;
+  MirrorChecker mirror_;
+  ComplaintsChecker complaints_;
+  std::unique_ptr<OneServerChecker> one_server_;
+  std::unique_ptr<GenerationsChecker> generations_;
+  std::unique_ptr<TrackedChecker> tracked_;
+  std::unique_ptr<BoundsChecker> bounds_;
+  Rng rng_;
+
+  uint32_t holders_[2] = {3, 3};     // per volume: who has every acknowledged write
+  uint32_t apart_ = 0;               // who was Primary without the other since they last were one
+  uint32_t was_primary_ = 0;         // who was Primary in its last life
+  int last_primary_ = -1, powerless_primary_ = -1;
+  bool split_brain_ = false, trouble_ = false, discarding_ = false, full_sync_ = false, parted_ = false;
+  uint64_t starts_ = 0;
+  bool ending_ = false;
+};
+
+}  // namespace drbdts::sim

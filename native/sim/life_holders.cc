@@ -1,0 +1,64 @@
+// Who must have what: the books that a careful operator keeps, and the losses that follow from what the life did.
+#include "sim/life.h"
+
+namespace drbdts::sim {
+
+using namespace core;
+using CoreDisk = core::Disk;
+
+bool Life::Holds(int i) const {
+  for (uint32_t v = 0; v < options_.volumes; ++v) {
+    if ((holders_[v] >> i & 1) == 0) return false;
+  }
+  return true;
+}
+
+/// Node i no longer counts as having the data; false if that would leave nobody.
+bool Life::Without(int i) {
+  if (options_.rules == Rules::kAnarchy) {
+    trouble_ = true;
+    return true;
+  }
+  for (uint32_t v = 0; v < options_.volumes; ++v) {
+    if ((holders_[v] & ~(1u << i)) == 0) return false;
+  }
+  for (uint32_t v = 0; v < options_.volumes; ++v) holders_[v] &= ~(1u << i);
+  trouble_ = true;  // a Primary without its disk and a peer that goes its own way may part, too
+  return true;
+}
+
+/// A command that would have taken its data was refused.
+void Life::Keep(int i) {
+  for (uint32_t v = 0; v < options_.volumes; ++v) {
+    if (N(i).alive() && N(i).state(v).disk == CoreDisk::kUpToDate) holders_[v] |= 1u << i;
+  }
+}
+
+void Life::OnAcknowledged(int node, uint32_t volume) {
+  const State& s = N(node).state(volume);
+  one_server_->Acknowledged(node, volume);
+  uint32_t has = 0;
+  if (s.disk == CoreDisk::kUpToDate) has |= 1u << node;
+  if (s.conn >= Conn::kConnected && s.pdsk == CoreDisk::kUpToDate) has |= 1u << (1 - node);
+  if ((has & holders_[volume]) != 0) holders_[volume] &= has;
+  else if (has != 0) holders_[volume] = has;  // a fault that was expected to cost a node its disk did not
+}
+
+void Life::OnDied(Node& node, bool power) {
+  const int i = node.index();
+  const bool served = (was_primary_ >> i & 1) != 0;
+  ++(power ? statistics_.power_losses : statistics_.crashes);
+  world_->Note(std::string(power ? "power loss of " : "crash of ") + node.name());
+  for (uint32_t v = 0; v < options_.volumes && power; ++v) {
+    // Alone as Primary its generation rules when it comes back, with what its cache did not lose.
+    if ((holders_[v] & ~(1u << i)) == 0 || (apart_ >> i & 1) != 0) application_->model(v).ForgetUnflushed();
+    if ((holders_[v] & ~(1u << i)) != 0) holders_[v] &= ~(1u << i);
+  }
+  if (power && (served || last_primary_ == i)) powerless_primary_ = i;
+  if (options_.protocol != ReplicationProtocol::kC) application_->ForgetUnflushed();
+  if (served) last_primary_ = i;
+  was_primary_ &= ~(1u << i);
+  if (options_.rules != Rules::kAnarchy && !trouble_ && !findings_.any()) tracked_->Check("after a crash");
+}
+
+}  // namespace drbdts::sim

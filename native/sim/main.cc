@@ -1,0 +1,302 @@
+// `npm run sim`: plays lives by seed, says what they found and how to play that again. Each job is a process of its own, so that an abort in
+// the core under test is a finding like any other.
+#include <malloc.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <charconv>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <ctime>
+#include <fstream>
+#include <memory>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "sim/life.h"
+#include "sim/shrink.h"
+
+namespace {
+
+using namespace drbdts::sim;
+
+constexpr int kUsage = 64, kFound = 1;
+constexpr int kFindingsMax = 20;
+
+struct Arguments {
+  bool has_seed = false, trace = false, shrink = false, print = false, tables = false, json = false, quiet = false;
+  uint64_t seed = 1, count = 0, minutes = 0, jobs = 1;
+  std::string out;
+  std::vector<std::string> scenarios;
+};
+
+void PrintUsage() {
+  std::fputs(
+      "usage: npm run sim -- [--seed N] [--count N | --minutes M] [--jobs J] [--trace] [--shrink [--out FILE]] [--print] [--tables] [--json]\n"
+      "       npm run sim -- --scenario FILE... [--trace] [--shrink [--out FILE]]\n"
+      "  --seed N       first seed (default: from the time of day, printed)\n"
+      "  --count N      that many lives (default: 1 with --seed, else 1000)\n"
+      "  --minutes M    lives for that long\n"
+      "  --jobs J       that many at once (default 1)\n"
+      "  --trace        what the nodes log and what is done to them, on stderr\n"
+      "  --shrink       find a shorter schedule that fails the same way and print it as a scenario\n"
+      "  --print        print the schedule of the seed as a scenario and do not play it\n"
+      "  --tables       print the tables of states, events and rules that were reached; fails if something is unexplained\n"
+      "  --json         the summary as JSON\n",
+      stderr);
+}
+
+[[noreturn]] void Refuse(const std::string& why) {
+  std::fprintf(stderr, "sim: %s\n", why.c_str());
+  PrintUsage();
+  std::exit(kUsage);
+}
+
+uint64_t ParseNumber(const char* option, const char* text) {
+  uint64_t n = 0;
+  if (text == nullptr) Refuse(std::string(option) + " expects a number");
+  const auto [end, error] = std::from_chars(text, text + std::strlen(text), n);
+  if (error != std::errc() || *end != '\0') Refuse(std::string(option) + " expects a number, got '" + text + "'");
+  return n;
+}
+
+Arguments Parse(int argc, char** argv) {
+  Arguments a;
+  for (int i = 1; i < argc; ++i) {
+    const std::string o = argv[i];
+    const char* next = i + 1 < argc ? argv[i + 1] : nullptr;
+    if (o == "--seed") a.seed = ParseNumber("--seed", next), a.has_seed = true, ++i;
+    else if (o == "--count") a.count = ParseNumber("--count", next), ++i;
+    else if (o == "--minutes") a.minutes = ParseNumber("--minutes", next), ++i;
+    else if (o == "--jobs") a.jobs = ParseNumber("--jobs", next), ++i;
+    else if (o == "--trace") a.trace = true;
+    else if (o == "--shrink") a.shrink = true;
+    else if (o == "--print") a.print = true;
+    else if (o == "--tables") a.tables = true;
+    else if (o == "--json") a.json = true;
+    else if (o == "--out") {
+      if (next == nullptr) Refuse("--out expects a file");
+      a.out = next, ++i;
+    } else if (o == "--scenario") {
+      if (next == nullptr) Refuse("--scenario expects a file");
+      while (i + 1 < argc && argv[i + 1][0] != '-') a.scenarios.push_back(argv[++i]);
+    } else if (o == "--help" || o == "-h") {
+      PrintUsage();
+      std::exit(0);
+    } else {
+      Refuse("unknown option '" + o + "'");
+    }
+  }
+  if (a.jobs == 0 || a.jobs > 64) Refuse("--jobs expects 1 to 64");
+  if (!a.has_seed) a.seed = static_cast<uint64_t>(time(nullptr)) * 1000;
+  if (a.count == 0) a.count = a.has_seed ? 1 : 1000;
+  return a;
+}
+
+Scenario OfSeed(uint64_t seed) {
+  Scenario s;
+  s.options = DrawOptions(seed);
+  s.steps = DrawSteps(s.options);
+  return s;
+}
+
+/// What a job shares with its parent.
+struct Shared {
+  volatile uint64_t seed;       // being played
+  volatile uint64_t done;       // lives finished
+  Statistics statistics;
+  Coverage::Counters coverage;
+};
+
+Shared* MapShared() {
+  void* p = mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (p == MAP_FAILED) {
+    std::perror("sim: mmap");
+    std::exit(kUsage);
+  }
+  return static_cast<Shared*>(p);
+}
+
+/// Plays one in a process of its own: an abort is a finding, too.
+std::string PlayApart(const Scenario& scenario) {
+  int ends[2];
+  if (pipe(ends) != 0) std::abort();
+  const pid_t child = fork();
+  if (child == 0) {
+    close(ends[0]);
+    if (std::freopen("/dev/null", "w", stderr) == nullptr) _exit(kUsage);
+    const std::string what = Life(scenario, nullptr, false).Run();
+    const bool ok = write(ends[1], what.data(), what.size()) == static_cast<ssize_t>(what.size());
+    _exit(ok ? 0 : kUsage);
+  }
+  close(ends[1]);
+  std::string what;
+  char buffer[4096];
+  for (ssize_t n; (n = read(ends[0], buffer, sizeof buffer)) > 0;) what.append(buffer, static_cast<size_t>(n));
+  close(ends[0]);
+  int status = 0;
+  waitpid(child, &status, 0);
+  if (WIFSIGNALED(status)) return std::string("abort: ") + strsignal(WTERMSIG(status));
+  return what;
+}
+
+int ShrinkAndPrint(const Arguments& a, const Scenario& from, const std::string& name) {
+  const std::string what = PlayApart(from);
+  if (what.empty()) {
+    std::fprintf(stderr, "sim: %s finds nothing: there is nothing to shrink\n", name.c_str());
+    return 0;
+  }
+  const Scenario small = Shrink(from, PlayApart, [](size_t left) { std::fprintf(stderr, "\r%zu steps left ", left); });
+  std::string text = "# " + name + ": " + PlayApart(small).substr(0, 400);
+  for (size_t at = 0; (at = text.find('\n', at)) != std::string::npos; at += 3) text.replace(at, 1, "\n# ");
+  text += "\n" + PrintScenario(small);
+  std::fprintf(stderr, "\n");
+  if (a.out.empty()) {
+    std::fputs(text.c_str(), stdout);
+  } else {
+    std::ofstream(a.out) << text;
+  }
+  return kFound;
+}
+
+/// Lives seed, seed + step, ...; returns at the end or when `deadline` has come.
+void RunJob(Shared& shared, uint64_t first, uint64_t end, uint64_t step, time_t deadline, bool trace) {
+  mallopt(M_MMAP_THRESHOLD, 1 << 30);
+  mallopt(M_TRIM_THRESHOLD, 1 << 30);
+  Coverage coverage(shared.coverage);
+  int found = 0;
+  for (uint64_t seed = first; seed < end; seed += step) {
+    shared.seed = seed;
+    const Scenario scenario = OfSeed(seed);
+    Life life(scenario, &coverage, trace);
+    const std::string what = life.Run();
+    shared.statistics.Add(life.statistics());
+    shared.done = shared.done + 1;
+    if (!what.empty()) {
+      std::printf("npm run sim -- --seed %llu\n  %s\n", static_cast<unsigned long long>(seed), what.c_str());
+      std::fflush(stdout);
+      if (++found == kFindingsMax) _exit(kFound);
+    }
+    if (deadline != 0 && time(nullptr) >= deadline) break;
+  }
+  std::fflush(stdout);
+  _exit(found == 0 ? 0 : kFound);
+}
+
+void PrintSummary(const Arguments& a, const Statistics& s, const Coverage::Counters& c, int found, double seconds) {
+  uint64_t rules = 0, pairs = 0;
+  for (const uint64_t n : c.rule) rules += n != 0;
+  for (const CoverageRow& row : CoverageRows(c)) {
+    for (size_t i = 0; i < kConnStates; ++i) pairs += row.count[i] != 0;
+  }
+  const struct {
+    const char* name;
+    uint64_t value;
+  } facts[] = {{"lives", s.lives}, {"found", static_cast<uint64_t>(found)}, {"steps", s.steps}, {"events", s.events}, {"writes", s.writes}, {"reads", s.reads},
+               {"errors", s.errors}, {"crashes", s.crashes}, {"power losses", s.power_losses}, {"resyncs", s.resyncs}, {"handshakes", s.handshakes},
+               {"split brains", s.split_brains}, {"arbiter swaps", s.swaps}, {"arbiter denials", s.denials}, {"left to the operator", s.parted},
+               {"disks compared with what they track", s.tracked_checks}, {"states reached", StatesReached(c)}, {"state x event pairs", pairs}, {"rules reached", rules}};
+  if (a.json) {
+    std::printf("{");
+    for (const auto& f : facts) std::printf("\"%s\":%llu,", f.name, static_cast<unsigned long long>(f.value));
+    std::printf("\"first seed\":%llu,\"seconds\":%.1f}\n", static_cast<unsigned long long>(a.seed), seconds);
+    return;
+  }
+  std::printf("seeds from %llu:", static_cast<unsigned long long>(a.seed));
+  for (const auto& f : facts) std::printf(" %llu %s,", static_cast<unsigned long long>(f.value), f.name);
+  std::printf(" %.1f s, %.0f lives/s, %.0f events per life\n", seconds, static_cast<double>(s.lives) / seconds, s.lives == 0 ? 0 : static_cast<double>(s.events) / static_cast<double>(s.lives));
+}
+
+int RunMany(const Arguments& a) {
+  timespec begin{};
+  clock_gettime(CLOCK_MONOTONIC, &begin);
+  const time_t deadline = a.minutes == 0 ? 0 : time(nullptr) + static_cast<time_t>(a.minutes * 60);
+  const uint64_t end = a.minutes == 0 ? a.seed + a.count : ~uint64_t{0};
+  std::fflush(stdout);
+  std::vector<std::pair<pid_t, Shared*>> jobs;
+  const auto start = [&](Shared* shared, uint64_t first) -> pid_t {
+    const pid_t child = fork();
+    if (child == 0) RunJob(*shared, first, end, a.jobs, deadline, a.trace);
+    if (child < 0) {
+      std::perror("sim: fork");
+      std::exit(kUsage);
+    }
+    return child;
+  };
+  for (uint64_t j = 0; j < a.jobs; ++j) {
+    Shared* shared = MapShared();
+    jobs.push_back({start(shared, a.seed + j), shared});
+  }
+  int found = 0;
+  bool failed = false;
+  for (size_t left = jobs.size(); left != 0;) {
+    int status = 0;
+    const pid_t pid = wait(&status);
+    if (pid < 0 && errno == EINTR) continue;
+    for (auto& [child, shared] : jobs) {
+      if (child != pid) continue;
+      --left;
+      failed = failed || !(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+      if (!WIFSIGNALED(status)) continue;
+      std::printf("npm run sim -- --seed %llu\n  abort: %s\n", static_cast<unsigned long long>(shared->seed), strsignal(WTERMSIG(status)));
+      std::fflush(stdout);
+      if (++found >= kFindingsMax || (deadline != 0 && time(nullptr) >= deadline) || shared->seed + a.jobs >= end) continue;
+      child = start(shared, shared->seed + a.jobs);
+      ++left;
+    }
+  }
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  Statistics statistics;
+  auto coverage = std::make_unique<Coverage::Counters>();
+  for (auto& [child, shared] : jobs) {
+    statistics.Add(shared->statistics);
+    coverage->Add(shared->coverage);
+  }
+  uint64_t unexplained = 0;
+  if (a.tables) {
+    std::fputs(CoverageTables(*coverage, unexplained).c_str(), stdout);
+    if (unexplained != 0) std::printf("\n%llu pairs or rules were neither reached nor explained\n", static_cast<unsigned long long>(unexplained));
+  }
+  PrintSummary(a, statistics, *coverage, static_cast<int>(statistics.found) + found, static_cast<double>(now.tv_sec - begin.tv_sec) + static_cast<double>(now.tv_nsec - begin.tv_nsec) / 1e9);
+  return failed || unexplained != 0 ? kFound : 0;
+}
+
+int RunScenarios(const Arguments& a) {
+  int result = 0;
+  for (const std::string& file : a.scenarios) {
+    std::ifstream in(file);
+    std::stringstream text;
+    text << in.rdbuf();
+    Scenario scenario;
+    const std::string why = !in ? "0: cannot be read: " + std::string(std::strerror(errno)) : ParseScenario(text.str(), scenario);
+    if (!why.empty()) {
+      std::fprintf(stderr, "sim: %s:%s\n", file.c_str(), why.c_str());
+      return kUsage;
+    }
+    if (a.shrink) return ShrinkAndPrint(a, scenario, file);
+    std::fflush(stdout);
+    const std::string what = a.trace ? Life(scenario, nullptr, true).Run() : PlayApart(scenario);
+    std::printf("%s %s%s%s\n", what.empty() ? "ok" : "FAILED", file.c_str(), what.empty() ? "" : "\n  ", what.c_str());
+    if (!what.empty()) result = kFound;
+  }
+  return result;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const Arguments a = Parse(argc, argv);
+  if (!a.scenarios.empty()) return RunScenarios(a);
+  if (a.print) {
+    std::fputs(PrintScenario(OfSeed(a.seed)).c_str(), stdout);
+    return 0;
+  }
+  if (a.shrink) return ShrinkAndPrint(a, OfSeed(a.seed), "seed " + std::to_string(a.seed));
+  return RunMany(a);
+}

@@ -1,0 +1,72 @@
+#pragma once
+// TCP as two nodes meet it: connections of two byte streams each, any split, delays, resets, half-open ends, one-way stalls. Within one
+// stream nothing is lost or reordered; what is under way is lost when the connection is reset.
+#include <cstdint>
+#include <vector>
+
+#include "core/connector.h"
+#include "core/units.h"
+
+namespace drbdts::sim {
+
+using core::LinkId;
+using core::TimeUs;
+
+/// Follows the packet headers of one stream, to know which packet a byte belongs to.
+class WireTap {
+ public:
+  static constexpr uint16_t kNothing = 0xffff;
+  /// Takes the next bytes; calls on_packet(command) for every packet that is complete with them.
+  template <typename F>
+  void Feed(const uint8_t* bytes, uint64_t count, F on_packet) {
+    while (count != 0) {
+      if (payload_ != 0) {
+        const uint64_t take = count < payload_ ? count : payload_;
+        payload_ -= take, bytes += take, count -= take;
+        if (payload_ == 0) on_packet(command_);
+        continue;
+      }
+      header_[have_++] = *bytes++;
+      --count;
+      if (!HeaderComplete()) continue;
+      have_ = 0;
+      if (lost_) return;
+      if (payload_ == 0) on_packet(command_);
+    }
+  }
+  void Reset() { have_ = 0, payload_ = 0, lost_ = false; }
+
+ private:
+  bool HeaderComplete();
+  uint8_t header_[16] = {};
+  uint32_t have_ = 0;
+  uint64_t payload_ = 0;
+  uint16_t command_ = kNothing;
+  bool lost_ = false;        // not a packet stream (a corrupted one): nothing more is said about it
+};
+
+/// One direction of a connection.
+struct Pipe {
+  std::vector<uint8_t> bytes;
+  size_t head = 0;
+  bool eof = false;
+  bool lost = false;         // the machine at the receiving end lost its power: nobody answers
+  TimeUs hold_until = 0;
+  WireTap tap;
+  size_t size() const { return bytes.size() - head; }
+  bool empty() const { return head == bytes.size(); }
+  void Clear() { bytes.clear(), head = 0; }
+  void Take(size_t count) {
+    head += count;
+    if (empty()) Clear();
+    else if (head > (256u << 10)) bytes.erase(bytes.begin(), bytes.begin() + static_cast<long>(head)), head = 0;
+  }
+};
+
+struct Connection {
+  LinkId link[2] = {core::kNoLink, core::kNoLink};
+  bool closed[2] = {false, false};
+  Pipe to[2];                // bytes on their way to node i
+};
+
+}  // namespace drbdts::sim
