@@ -19,20 +19,22 @@ packages=(
 
 missing_packages() {
   local installed package
-  installed=$(dpkg-query -W -f='${Package} ${db:Status-Status}\n' "${packages[@]}" 2>/dev/null | awk '$2 == "installed" { print $1 }')
+  # dpkg-query fails when it knows nothing of one of them, which is what is asked here
+  installed=$({ dpkg-query -W -f='${Package} ${db:Status-Status}\n' "${packages[@]}" 2>/dev/null || true; } | awk '$2 == "installed" { print $1 }')
   for package in "${packages[@]}"; do
     grep -qx -- "$package" <<<"$installed" || echo "$package"
   done
 }
 
 install_packages() {
-  local missing sudo=()
+  local listed missing sudo=()
   if ! command -v dpkg-query >/dev/null; then
     say "no Debian packages here; make sure that these are installed: ${packages[*]}"
     return
   fi
-  mapfile -t missing < <(missing_packages)
-  [ ${#missing[@]} -gt 0 ] || return 0
+  listed=$(missing_packages)
+  [ -n "$listed" ] || return 0
+  mapfile -t missing <<<"$listed"
   if [ "$(id -u)" -ne 0 ]; then
     if ! command -v sudo >/dev/null || ! sudo -n true 2>/dev/null && ! [ -t 0 ]; then
       fail "packages are missing and only root may install them: apt-get install ${missing[*]}"
