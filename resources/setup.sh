@@ -27,7 +27,7 @@ missing_packages() {
 }
 
 install_packages() {
-  local listed missing sudo=()
+  local listed log missing sudo=()
   if ! command -v dpkg-query >/dev/null; then
     say "no Debian packages here; make sure that these are installed: ${packages[*]}"
     return
@@ -47,7 +47,10 @@ install_packages() {
   # Lists that are missing or too old to name existing files are fetched; fresh ones are used as they are.
   if ! compgen -G '/var/lib/apt/lists/*_Packages*' >/dev/null || ! "${install[@]}" >/dev/null 2>&1; then
     "${apt[@]}" update >/dev/null || fail "apt-get update failed; check the network and /etc/apt/sources.list"
-    "${install[@]}" >/dev/null || fail "could not install: ${missing[*]}"
+    if ! log=$("${install[@]}" 2>&1); then
+      grep -A 1 -E '^(E:|dpkg: error)|^The following packages have unmet' <<<"$log" >&2 || tail -n 20 <<<"$log" >&2
+      fail "could not install: ${missing[*]}"
+    fi
   fi
 }
 
