@@ -173,7 +173,7 @@ TEST_CASE("restart: fio with verification sees no error while its server is kill
   int kills = KillDuring(kept, [&] {
     ++runs;
     return RunShell("fio --name=restart --filename='" + kept.device +
-                    "' --ioengine=libaio --direct=1 --rw=randwrite --bs=4k --iodepth=32 --size=256M --io_size=64M --verify=crc32c --verify_fatal=1 --do_verify=1 "
+                    "' --ioengine=libaio --direct=1 --rw=randwrite --bs=4k --iodepth=32 --size=256M --io_size=64M --verify=crc32c --verify_fatal=1 --verify_state_save=0 --do_verify=1 "
                     "--randseed=" + std::to_string(runs) + " --output-format=terse --output=/dev/null") == 0;
   });
   CHECK_EQ(kills, kKills);
@@ -186,7 +186,7 @@ TEST_CASE("restart: large requests, and ext4 with fsync, see no error") {
   Kept kept("60");
   REQUIRE(RunShell("mkfs.ext4 -q '" + kept.device + "'") == 0);
   std::string load = "unshare -m --propagation private sh -c \"mount '" + kept.device + "' /mnt && fio --name=files --directory=/mnt --size=32M --rw=randwrite --bsrange=4k-1M "
-                     "--fsync=8 --verify=crc32c --verify_fatal=1 --do_verify=1 --output-format=terse --output=/dev/null && umount /mnt\" && e2fsck -fn '" + kept.device +
+                     "--fsync=8 --verify=crc32c --verify_fatal=1 --verify_state_save=0 --do_verify=1 --output-format=terse --output=/dev/null && umount /mnt\" && e2fsck -fn '" + kept.device +
                      "' > /dev/null 2>&1";
   CHECK_EQ(KillDuring(kept, [&] { return RunShell(load) == 0; }), kKills);
   EndCleanly(kept);
