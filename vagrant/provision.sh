@@ -9,8 +9,7 @@ install_dir=/opt/drbdts
 export DEBIAN_FRONTEND=noninteractive
 
 apt-get update
-apt-get install -y --no-install-recommends \
-  ca-certificates curl gnupg rsync build-essential python3 pkg-config liburing-dev libssl-dev e2fsprogs iproute2 fio
+apt-get install -y --no-install-recommends ca-certificates curl gnupg rsync
 
 if ! node --version 2>/dev/null | grep -q '^v20\.'; then
   install -d -m 0755 /etc/apt/keyrings
@@ -25,10 +24,9 @@ for entry in '192.168.42.12 master1' '192.168.42.13 master2' '192.168.42.14 witn
   grep -qF "$entry" /etc/hosts || echo "$entry" >>/etc/hosts
 done
 
-rsync -a --delete --exclude node_modules --exclude dist "$source_dir/" "$install_dir/"
+rsync -a --delete --exclude node_modules --exclude dist --exclude native/build "$source_dir/" "$install_dir/"
 cd "$install_dir"
-npm ci
-npm run build
+npm run setup
 ln -sf "$install_dir/dist/src/cli/main.js" /usr/local/sbin/drbdts
 ln -sf "$install_dir/dist/src/daemon/main.js" /usr/local/sbin/drbdtsd
 chmod 0755 "$install_dir/dist/src/cli/main.js" "$install_dir/dist/src/daemon/main.js"
