@@ -53,6 +53,8 @@ fi
 drbdts config check
 
 if compgen -G 'resources/systemd/*.service' >/dev/null; then
+  install -m 0644 resources/udev/*.rules /etc/udev/rules.d/
+  udevadm control --reload
   install -m 0644 resources/systemd/*.service /etc/systemd/system/
   systemctl daemon-reload
   systemctl enable --now drbdts.service
