@@ -169,7 +169,7 @@ void ResourceImpl::AttachSuper(Volume& v) {
     AttachFailed(v, 150, "Can only attach to the data we lost last (see log).", "the peer has newer data: connect first, then attach");
     return;
   }
-  v.config.options.al_extents = std::clamp(v.config.options.al_extents, kAlExtentsMin, AlExtentsLimit(v.layout.al_blocks));
+  v.config.options.al_extents = std::clamp(v.config.options.al_extents, kAlSlotsMin, AlExtentsLimit(v.layout.al_blocks));
   const uint64_t own = OwnSize(v);
   uint64_t size = v.super_block.la_size_sect != 0 ? v.super_block.la_size_sect : own;
   if (v.config.options.size_sectors != 0) {

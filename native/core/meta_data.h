@@ -103,7 +103,8 @@ inline constexpr uint32_t kAlUpdatesPerBlock = 64;
 inline constexpr uint32_t kAlContextPerBlock = 919;
 inline constexpr uint32_t kAlNoExtent = 0xffffffff;
 inline constexpr uint16_t kAlNoSlot = 0xffff;
-inline constexpr uint32_t kAlExtentsMin = 67;
+inline constexpr uint32_t kAlExtentsMin = 67;   // what may be configured
+inline constexpr uint32_t kAlSlotsMin = 4;      // what the log works with: one request takes two at most
 inline constexpr uint32_t kAlExtentsMax = 65534;
 inline constexpr uint32_t kAlExtentsDefault = 1237;
 

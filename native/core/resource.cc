@@ -5,8 +5,8 @@
 
 namespace drbdts::core {
 
-Resource::Resource(const ResourceConfig& config, const Arenas& arenas, const std::array<uint8_t, 32>& seed)
-    : impl_(std::make_unique<ResourceImpl>(config, arenas, seed)) {}
+Resource::Resource(const ResourceConfig& config, const Arenas& arenas, const std::array<uint8_t, 32>& seed, const Limits& limits)
+    : impl_(std::make_unique<ResourceImpl>(config, arenas, seed, limits)) {}
 Resource::~Resource() = default;
 
 namespace {
@@ -106,11 +106,18 @@ void Resource::FillSnapshot(Snapshot& out, TimeUs now) const {
   impl_->FillSnapshot(out);
 }
 
-ResourceImpl::ResourceImpl(const ResourceConfig& c, const Arenas& a, const std::array<uint8_t, 32>& seed)
-    : config(c), arenas(a), random(seed), connector(ConnectorOptions{}), app(kAppSlots), peer(kPeerSlots), zeroes(kMaxRequestBytes) {
+namespace {
+alignas(4096) uint8_t zero_bytes[kMaxRequestBytes];  // to write zeroes to a peer that knows no better
+}  // namespace
+
+ResourceImpl::ResourceImpl(const ResourceConfig& c, const Arenas& a, const std::array<uint8_t, 32>& seed, const Limits& limits)
+    : config(c), arenas(a), random(seed), connector(ConnectorOptions{}), app(kAppSlots), peer(kPeerSlots), transfer_log(limits.logged_writes),
+      zeroes(zero_bytes) {
   CHECK(config.volumes.size() <= kMaxVolumes);
   CHECK(a.device != nullptr && a.net != nullptr && a.sync != nullptr);
-  actions.resize(8192);  // touched now: nothing may fault when memory is short
+  static volatile uint8_t seen;
+  for (size_t i = 0; i < sizeof zero_bytes; i += 4096) seen = zero_bytes[i];
+  actions.resize(limits.actions);  // touched now: nothing may fault when memory is short
   actions.clear();
   for (uint16_t i = 0; i < config.volumes.size(); ++i) {
     volumes.push_back(std::make_unique<Volume>(i, config.volumes[i]));
@@ -123,8 +130,8 @@ ResourceImpl::ResourceImpl(const ResourceConfig& c, const Arenas& a, const std::
   peer_free.reserve(kPeerSlots);
   for (uint16_t i = kPeerSlots; i-- > 0;) peer_free.push_back(i);
   for (Link& l : links) {
-    l.rx.resize(kReceiveBytes);
-    l.out = std::make_unique<OutQueue>(256u << 10, 8192);
+    l.rx.resize(limits.receive_bytes);
+    l.out = std::make_unique<OutQueue>(limits.send_ring_bytes, limits.send_pieces);
   }
   queue.reserve(32);
 }

@@ -17,13 +17,22 @@ struct Arenas {
   PageArena* sync = nullptr;
 };
 
+/// Room for queues, taken at the start. A node that serves takes the defaults; a simulator that makes nodes by the thousand takes less.
+struct Limits {
+  uint32_t send_ring_bytes = 256u << 10;  // headers under way, per link
+  uint32_t send_pieces = 8192;            // headers and payloads under way, per link
+  uint32_t receive_bytes = 128u << 10;    // received and not yet decoded, per link
+  uint32_t actions = 8192;                // of one batch
+  uint32_t logged_writes = 16384;         // writes whose barrier is not acknowledged
+};
+
 struct ResourceImpl;
 
 /// One resource: its connection to the peer and its volumes. Pure: the caller does all I/O and tells the time.
 /// Not thread safe; every method may append to actions().
 class Resource {
  public:
-  Resource(const ResourceConfig& config, const Arenas& arenas, const std::array<uint8_t, 32>& seed);
+  Resource(const ResourceConfig& config, const Arenas& arenas, const std::array<uint8_t, 32>& seed, const Limits& limits = {});
   ~Resource();
   Resource(const Resource&) = delete;
   Resource& operator=(const Resource&) = delete;

@@ -33,10 +33,8 @@ namespace drbdts::core {
 
 inline constexpr uint32_t kAppSlots = 512;         // application requests in flight per resource
 inline constexpr uint32_t kPeerSlots = 2048;       // the peer's requests, resync and verify operations in flight
-inline constexpr uint32_t kTransferLogSize = 16384;
 inline constexpr uint32_t kEpochRing = 512;
 inline constexpr uint32_t kLinkSlots = 8;
-inline constexpr uint32_t kReceiveBytes = 128u << 10;
 inline constexpr TimeUs kSecond = 1000000;
 inline constexpr TimeUs kTenth = 100000;
 inline constexpr uint16_t kNoSlot16 = 0xffff;
@@ -320,7 +318,7 @@ struct Command_ {
 };
 
 struct ResourceImpl {
-  ResourceImpl(const ResourceConfig& config, const Arenas& arenas, const std::array<uint8_t, 32>& seed);
+  ResourceImpl(const ResourceConfig& config, const Arenas& arenas, const std::array<uint8_t, 32>& seed, const Limits& limits);
 
   ResourceConfig config;
   Arenas arenas;
@@ -367,14 +365,14 @@ struct ResourceImpl {
   std::vector<uint16_t> app_free;
   std::vector<PeerRequest> peer;
   std::vector<uint16_t> peer_free;
-  FixedQueue<LoggedWrite> transfer_log{kTransferLogSize};
+  FixedQueue<LoggedWrite> transfer_log;
   uint32_t epoch = 1;                // number of the open epoch
   uint32_t epoch_writes = 0;
   TimeUs epoch_first = 0, epoch_last = 0;
   FixedQueue<SendEpoch> closed_epochs{kEpochRing};
   FixedQueue<ReceiveEpoch> receive_epochs{kEpochRing};
   uint32_t receive_epoch_first = 0;  // number of receive_epochs.Front()
-  std::vector<uint8_t> zeroes;       // 1 MiB, to write zeroes to a peer that knows no better
+  std::span<const uint8_t> zeroes;   // kMaxRequestBytes
 
   // ---- commands ----
   std::vector<Command_> queue;

@@ -1,5 +1,6 @@
 #include "sim/application.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 
@@ -72,8 +73,8 @@ void Application::Submit(int node, BlockOp op, uint32_t volume, uint64_t sector,
     o.begun = m.Now();
   } else {
     const uint64_t size = n.snap(volume).size_sectors;
-    if (size < 2 * 2048) return;
-    sectors = sectors == 0 ? 8 : sectors > 2048 ? 2048 : sectors;
+    if (size < 64) return;
+    sectors = std::min<uint64_t>({sectors == 0 ? 8 : sectors, 2048, size / 2});
     if (sector + sectors > size) sector = sector > size ? size - sectors : sector % (size - sectors + 1);
     o.sector = sector;
     o.bytes = static_cast<uint32_t>(sectors * 512);

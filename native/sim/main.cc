@@ -166,8 +166,9 @@ int ShrinkAndPrint(const Arguments& a, const Scenario& from, const std::string& 
 
 /// Lives seed, seed + step, ...; returns at the end or when `deadline` has come.
 void RunJob(Shared& shared, uint64_t first, uint64_t end, uint64_t step, time_t deadline, bool trace) {
-  mallopt(M_MMAP_THRESHOLD, 1 << 30);
+  mallopt(M_MMAP_THRESHOLD, 32 << 20);  // the largest that is taken: memory goes from life to life without the kernel
   mallopt(M_TRIM_THRESHOLD, 1 << 30);
+  mallopt(M_TOP_PAD, 64 << 20);
   Coverage coverage(shared.coverage);
   int found = 0;
   for (uint64_t seed = first; seed < end; seed += step) {

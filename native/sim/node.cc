@@ -11,6 +11,7 @@ using Kind = Action::Kind;
 
 namespace {
 constexpr size_t kArenaBytes = 8u << 20;
+constexpr Limits kLimits{64u << 10, 2048, 32u << 10, 1024, 4096};
 constexpr size_t kPage = 4096;
 
 // Buffers are used by one process after the other, life after life.
@@ -82,7 +83,7 @@ void Node::Start(uint64_t seed) {
   std::array<uint8_t, 32> s{};
   std::memcpy(s.data(), &seed, 8);
   s[9] = static_cast<uint8_t>(index_);
-  resource = std::make_unique<Resource>(config, Arenas{arena_[0].get(), arena_[1].get(), arena_[2].get()}, s);
+  resource = std::make_unique<Resource>(config, Arenas{arena_[0].get(), arena_[1].get(), arena_[2].get()}, s, kLimits);
   alive_ = true;
   ++incarnation_;
   device_up = listening_ = false;

@@ -13,19 +13,23 @@ Options DrawOptions(uint64_t seed) {
   o.seed = seed;
   const uint64_t rules = r.Below(100);
   o.rules = rules < 50 ? Rules::kOracle : rules < 85 ? Rules::kArbiter : Rules::kAnarchy;
-  const bool big = r.Chance(12);
-  o.disk_bytes = big ? (uint64_t{300 + r.Below(60)} << 20) + r.Below(2000) * 512 : (uint64_t{1} << 20) + r.Below(r.Chance(20) ? 9000 : 2500) * 512;
+  const uint64_t size = r.Below(100);
+  const bool big = size < 8;
+  o.disk_bytes = big ? (uint64_t{21 + r.Below(12)} << 20) + r.Below(2000) * 512
+                 : size < 25 ? (uint64_t{1} << 20) + r.Below(7000) * 512
+                             : (uint64_t{256} << 10) + r.Below(1500) * 512;
   o.volumes = r.Chance(20) ? 2 : 1;
   o.protocol = static_cast<ReplicationProtocol>(o.rules == Rules::kArbiter || r.Chance(75) ? 3 : 1 + r.Below(2));
   o.rle = r.Chance(50);
-  o.csums = r.Chance(20);
+  o.csums = !big && r.Chance(20);
+  o.sha1 = r.Chance(20);
   o.integrity = r.Chance(10);
   o.auth = r.Chance(10);
   o.discard = r.Chance(80);
   o.fixed_rate = r.Chance(80);
   o.max_epoch_size = r.Chance(30) ? 1 + static_cast<uint32_t>(r.Below(8)) : 2048;
   o.max_buffers = r.Chance(20) ? 32 + static_cast<uint32_t>(r.Below(200)) : 2048;
-  o.al_extents = 67 + (big ? 0 : static_cast<uint32_t>(r.Below(100)));
+  o.al_extents = big ? 4 + static_cast<uint32_t>(r.Below(4)) : 67;
   o.ping_int_s = 1 + static_cast<uint32_t>(r.Below(10));
   o.timeout_ds = 20 + static_cast<uint32_t>(r.Below(40));
   if (r.Chance(80)) o.window_bytes = r.Chance(50) ? 4096 + r.Below(100000) : 1u << 20;
@@ -84,8 +88,8 @@ const std::vector<Field>& Fields() {
          else return false;
          return true;
        }},
-      {"disk-bytes", "a multiple of 512 from 1048576 to 402653184", [](const Options& o) { return std::to_string(o.disk_bytes); },
-       [](Options& o, const std::string& v) { return ParseNumber(v, o.disk_bytes) && o.disk_bytes % 512 == 0 && o.disk_bytes >= 1u << 20 && o.disk_bytes <= 384u << 20; }},
+      {"disk-bytes", "a multiple of 512 from 262144 to 402653184", [](const Options& o) { return std::to_string(o.disk_bytes); },
+       [](Options& o, const std::string& v) { return ParseNumber(v, o.disk_bytes) && o.disk_bytes % 512 == 0 && o.disk_bytes >= 256u << 10 && o.disk_bytes <= 384u << 20; }},
       {"volumes", "1 or 2", [](const Options& o) { return std::to_string(o.volumes); },
        [](Options& o, const std::string& v) { return ParseNumber(v, o.volumes) && o.volumes >= 1 && o.volumes <= 2; }},
       {"protocol", "A, B or C", [](const Options& o) { return std::string(1, "?ABC"[static_cast<int>(o.protocol)]); },
@@ -96,6 +100,7 @@ const std::vector<Field>& Fields() {
        }},
       YesNo("use-rle", &Options::rle),
       YesNo("csums", &Options::csums),
+      YesNo("sha1", &Options::sha1),
       YesNo("data-integrity", &Options::integrity),
       YesNo("auth", &Options::auth),
       YesNo("discard", &Options::discard),
@@ -138,7 +143,7 @@ std::string SetOption(Options& options, const std::string& name, const std::stri
 void Configure(const Options& o, ResourceConfig& c) {
   c.net.protocol = o.protocol;
   c.net.use_rle = o.rle;
-  c.net.csums_alg = o.csums ? DigestAlgorithm::kSha1 : DigestAlgorithm::kNone;
+  c.net.csums_alg = o.csums ? o.sha1 ? DigestAlgorithm::kSha1 : DigestAlgorithm::kCrc32c : DigestAlgorithm::kNone;
   c.net.verify_alg = DigestAlgorithm::kCrc32c;
   c.net.data_integrity_alg = o.integrity ? DigestAlgorithm::kCrc32c : DigestAlgorithm::kNone;
   if (o.auth) {
