@@ -143,6 +143,7 @@ void ResourceImpl::StepSuspend(bool suspend) {
     if (!suspend) {
       if (s.susp_fen) {
         s.susp_fen = false;
+        v.fence_open = false;
         if (v.new_uuid_after_fence && v.meta_ok()) {
           v.new_uuid_after_fence = false;
           NewCurrent(v);

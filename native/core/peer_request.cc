@@ -169,6 +169,12 @@ bool ResourceImpl::StartPeer(uint16_t slot) {
     FreePeerSlot(slot);
     return true;
   }
+  if (resync_write && r.overtaken) {  // its blocks are still marked: they are asked for once more
+    if (v.run.writes_open > 0) --v.run.writes_open;
+    if (v.unacked > 0) --v.unacked;
+    FreePeerSlot(slot);
+    return true;
+  }
   if (v.intervals.Blocked(r.interval)) return false;
   if (r.not_before > now) return false;
   if (!v.has_disk()) {

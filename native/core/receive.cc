@@ -395,7 +395,8 @@ void ResourceImpl::OnUuids(Volume& v, const UuidsPacket& p) {
 }
 
 void ResourceImpl::OnSyncUuid(Volume& v, uint64_t uuid) {
-  if (conn == Conn::kTearDown) return;  // it said goodbye while this was on its way
+  if (conn == Conn::kTearDown) return;     // it said goodbye while this was on its way
+  if (v.state.disk <= Disk::kFailed) return;  // it does not know yet that our disk is gone
   if (v.state.conn == Conn::kConnected || v.state.conn == Conn::kStartingSyncT || v.state.conn == Conn::kWFBitMapT) {
     v.early_sync_uuid = uuid;  // the answer that makes us wait for it is still on the other socket
     return;

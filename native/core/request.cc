@@ -158,7 +158,7 @@ void ResourceImpl::StartWrite(uint16_t slot) {
     CompleteApp(slot, kEio);
     return;
   }
-  if (local && (v.state.conn == Conn::kSyncTarget || v.state.conn == Conn::kPausedSyncT)) NoteWriteDuringResync(v, a.range);
+  if (local && v.state.conn >= Conn::kSyncSource) NoteWriteDuringResync(v, a.range);
   if (local) {
     a.local_pending = true;
     const bool write = a.io.op == BlockOp::kWrite;
@@ -354,13 +354,20 @@ void ResourceImpl::MaybeComplete(uint16_t slot) {
       Log(2, v.index, "flush fails: the connection was lost before the peer confirmed writes that only it has");
       safe = false;
     }
+    if (v.state.susp_fen) {  // asked again when I/O resumes, of those who are left
+      a.phase = AppRequest::Phase::kHeld;
+      a.local_done = a.local_failed = a.net_done = a.net_failed = a.lost_peer = false;
+      ++a.generation;
+      v.held.Push(slot);
+      return;
+    }
     v.lost_unsafe_writes = false;
     CompleteApp(slot, safe ? 0 : kEio);
     return;
   }
   const bool remote_ok = a.net_done && !a.net_failed;
-  if (a.lost_peer && v.state.susp_fen) {
-    // Nothing is acknowledged until the peer is known to be out: the write is done once more when I/O resumes.
+  if (v.state.susp_fen && (a.lost_peer || !a.local_done || !remote_ok)) {
+    // Nothing that one of them lacks is acknowledged until it is known to be out: the write is done once more when I/O resumes.
     SetOutOfSync(v, a.range);
     a.phase = AppRequest::Phase::kHeld;
     a.local_done = a.local_failed = a.net_done = a.net_failed = a.lost_peer = a.set_in_sync = a.counted_sync = false;

@@ -115,7 +115,7 @@ ResourceImpl::ResourceImpl(const ResourceConfig& c, const Arenas& a, const std::
       zeroes(zero_bytes) {
   CHECK(config.volumes.size() <= kMaxVolumes);
   CHECK(a.device != nullptr && a.net != nullptr && a.sync != nullptr);
-  static volatile uint8_t seen;
+  [[maybe_unused]] static volatile uint8_t seen;
   for (size_t i = 0; i < sizeof zero_bytes; i += 4096) seen = zero_bytes[i];
   actions.resize(limits.actions);  // touched now: nothing may fault when memory is short
   actions.clear();

@@ -116,6 +116,7 @@ struct PeerRequest {
   bool failed = false;
   bool al_pinned = false;
   bool tainted = false;       // verify: the range was written meanwhile
+  bool overtaken = false;     // resync data that is older than a write of our own
   uint16_t volume = 0;
   uint64_t sector = 0;
   uint32_t bytes = 0;
@@ -288,7 +289,11 @@ struct Volume {
   uint64_t pending_sync_uuid = 0;    // SyncTarget: from P_SYNC_UUID, waiting for the handler
   uint64_t sync_uuid_to_send = 0;
   uint64_t waiting_handler = 0;
-  bool fence_running = false;
+  bool fence_running = false;        // a handler was asked
+  bool fence_open = false;           // a disk that held everything does no more, and nobody has confirmed yet that it is out
+  bool fence_due = false;            // a handler is to be asked
+  bool fence_again = false;          // things changed while one was running
+  bool fence_self = false;           // it is our own disk
   UuidSet corrected_uuids;           // own set as the comparison corrected it
   bool use_corrected = false;
   bool equal_current = false;        // the resync began with equal current identifiers
@@ -478,6 +483,9 @@ struct ResourceImpl {
   void Force(Volume& v, const State& wanted);
   void Apply(Volume& v, State next);
   void AfterChange(Volume& v, const State& old);
+  void FreezeForFencing(Volume& v, State& next);
+  void AskForFencing(Volume& v);
+  void OnFenceAnswer(Volume& v, int exit_code);
   void UpdateMetaFlags(Volume& v);
   void NewCurrent(Volume& v);
   Role ResourceRole() const;

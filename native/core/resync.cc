@@ -234,6 +234,12 @@ bool ResourceImpl::Throttled(Volume& v) {
 }
 
 void ResourceImpl::NoteWriteDuringResync(Volume& v, const SectorRange& range) {
+  // Answers that are here already but wait for this very write to end were read before it.
+  for (const uint16_t slot : v.peer_waiting) {
+    PeerRequest& q = peer[slot];
+    const bool resync_write = q.kind == PeerRequest::Kind::kResyncWrite || q.kind == PeerRequest::Kind::kResyncDeallocate;
+    if (resync_write && q.phase == PeerRequest::Phase::kHeld && q.range().Overlaps(range)) q.overtaken = true;
+  }
   ResyncRun& r = v.run;
   if (r.started == 0 || r.requests_open == 0) return;
   if (r.written_count < std::size(r.written)) r.written[r.written_count++] = range;

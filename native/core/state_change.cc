@@ -12,6 +12,13 @@ std::string Hex(uint64_t v) {
 }
 std::string Spell(const UuidSet& u) { return Hex(u.current) + ":" + Hex(u.bitmap) + ":" + Hex(u.history0) + ":" + Hex(u.history1); }
 bool SyncState(Conn c) { return c >= Conn::kSyncSource && c <= Conn::kPausedSyncT; }
+
+/// Whose disk holds every acknowledged write, as far as we can see.
+constexpr uint32_t kSelf = 1, kPeer = 2, kBoth = 3;
+uint32_t Complete(const State& s) {
+  const bool peer_lags = s.conn == Conn::kStartingSyncS || s.conn == Conn::kWFBitMapS || s.conn == Conn::kSyncSource || s.conn == Conn::kPausedSyncS;
+  return (s.disk == Disk::kUpToDate ? kSelf : 0) | (s.conn >= Conn::kConnected && s.pdsk == Disk::kUpToDate && !peer_lags ? kPeer : 0);
+}
 }  // namespace
 
 StateContext ResourceImpl::Context(const Volume& v) const {
@@ -46,13 +53,54 @@ Verdict ResourceImpl::Change(Volume& v, const State& wanted) {
 
 void ResourceImpl::Force(Volume& v, const State& wanted) { Apply(v, Sanitize(wanted, Context(v))); }
 
-void ResourceImpl::Apply(Volume& v, State next) {
-  // Fencing with stonith: I/O stands still until the peer is known to be out (drbd-protocol §5.6, design §3).
-  if (v.config.options.fencing == Fencing::kResourceAndStonith && next.role == Role::kPrimary && next.conn < Conn::kConnected &&
-      next.pdsk > Disk::kOutdated && v.state.conn >= Conn::kConnected) {
-    next.susp_fen = true;
+/// Fencing with stonith: when a disk that held everything no longer does, no write is acknowledged before it is known to be out; else that
+/// disk could be served later without it (design §3). The one that lost its peer asks `fence-peer`, a Primary that lost its own disk
+/// `fence-self`.
+void ResourceImpl::FreezeForFencing(Volume& v, State& next) {
+  if (v.config.options.fencing != Fencing::kResourceAndStonith) return;
+  if (next.role != Role::kPrimary) {
+    v.fence_open = v.fence_due = next.susp_fen = false;
+    return;
   }
-  if (next.susp_fen && next.conn >= Conn::kConnected && v.params_done) next.susp_fen = false;
+  const uint32_t now_complete = Complete(next);
+  if (now_complete == kBoth) {
+    v.fence_open = v.fence_due = v.new_uuid_after_fence = next.susp_fen = false;
+    return;
+  }
+  const State& old = v.state;
+  const bool promoted = old.role != Role::kPrimary;
+  // A promotion without connection has asked before.
+  const uint32_t before = !promoted ? Complete(old) : next.conn >= Conn::kConnected ? kBoth : 0;
+  const bool left_unasked = v.fence_open && old.conn >= Conn::kConnected && next.conn < Conn::kConnected;
+  if (now_complete != 0 && ((before & ~now_complete) != 0 || left_unasked)) {
+    next.susp_fen = v.fence_open = v.fence_due = true;
+    // Our generation stays the same until the answer, but the peer may lack what it never confirmed to be on its disk, or may come back
+    // without it. Should we meet again in this generation, our marks decide, as after a crash of a Primary (rule 40).
+    if (v.meta_ok() && next.disk == Disk::kUpToDate) v.crashed_primary = true;
+  } else if (old.conn >= Conn::kConnected && next.conn < Conn::kConnected && now_complete == kSelf) {
+    // The peer was confirmed to be out while it was still here.
+    if (next.pdsk > Disk::kOutdated) next.pdsk = Disk::kOutdated;
+    next.susp_fen = old.susp_fen;
+  } else if (next.susp_fen && next.conn >= Conn::kConnected && old.conn < Conn::kConnected) {
+    // The peer is back, though not complete: what is at stake can be seen again. It stays unsettled until somebody answers.
+    next.susp_fen = false;
+    v.fence_due = v.fence_open;
+  }
+}
+
+void ResourceImpl::AskForFencing(Volume& v) {
+  v.fence_due = false;
+  if (v.fence_running) {
+    v.fence_again = true;  // its answer will be about something that is over
+    return;
+  }
+  v.fence_running = true;
+  v.fence_self = (Complete(v.state) & kSelf) == 0;
+  v.fence_handler = CallHandler(v.fence_self ? "fence-self" : "fence-peer", v.index, true);
+}
+
+void ResourceImpl::Apply(Volume& v, State next) {
+  FreezeForFencing(v, next);
   const State old = v.state;
   if (next == old) return;
   ++progress;
@@ -82,7 +130,7 @@ void ResourceImpl::UpdateMetaFlags(Volume& v) {
   }
   if (s.conn > Conn::kWFReportParams) f |= kMdConnectedInd;
   if (s.disk > Disk::kOutdated) f |= kMdWasUpToDate;
-  if (s.pdsk <= Disk::kOutdated && s.pdsk >= Disk::kInconsistent) f |= kMdPeerOutdated;
+  if (s.pdsk <= Disk::kOutdated && s.pdsk >= Disk::kInconsistent && !v.fence_open) f |= kMdPeerOutdated;
   if (v.crashed_primary) f |= kMdCrashedPrimary;
   if (f != v.super_block.flags) {
     v.super_block.flags = f;
@@ -161,11 +209,11 @@ void ResourceImpl::AfterChange(Volume& v, const State& old) {
   }
 
   // The peer's disk is unknown and we go on as Primary: ask the fence-peer handler.
-  if (v.config.options.fencing != Fencing::kDontCare && s.role == Role::kPrimary && s.conn < Conn::kConnected && old.conn >= Conn::kConnected &&
-      s.pdsk > Disk::kOutdated && !v.fence_running) {
-    v.fence_running = true;
-    v.fence_handler = CallHandler("fence-peer", v.index, true);
+  if (v.config.options.fencing == Fencing::kResourceOnly && s.role == Role::kPrimary && s.conn < Conn::kConnected && old.conn >= Conn::kConnected &&
+      s.pdsk > Disk::kOutdated) {
+    v.fence_due = true;
   }
+  if (v.fence_due) AskForFencing(v);
 
   if (old.disk != s.disk) {
     if (s.disk == Disk::kFailed && old.disk > Disk::kFailed) {
@@ -204,12 +252,68 @@ void ResourceImpl::AfterChange(Volume& v, const State& old) {
     }
     v.kick_due = true;
   }
+  if (s.disk <= Disk::kFailed && old.disk > Disk::kFailed) {  // what a resync had begun with is void
+    v.early_sync_uuid = v.pending_sync_uuid = 0;
+    if (v.state.conn != Conn::kWFBitMapS) v.waiting_handler = 0;
+  }
   if (s.conn == Conn::kWFSyncUuid && v.early_sync_uuid != 0) OnSyncUuid(v, v.early_sync_uuid);
   if (old.susp != s.susp || old.susp_fen != s.susp_fen || old.disk != s.disk || old.pdsk != s.pdsk) v.kick_due = true;
 
   if (v.after_send_state) {
     v.after_send_state = false;
     if (Linked() && v.params_done) v.after_meta.send_state = true;
+  }
+}
+
+/// Exit codes of fence-peer (drbd-protocol §6.5): 3 inconsistent, 4 outdated, 5 unreachable, 6 peer is primary, 7 stonithed. fence-self: 0, 3, 4
+/// and 7 say that our own copy is out.
+void ResourceImpl::OnFenceAnswer(Volume& v, int exit_code) {
+  v.fence_running = false;
+  if (v.fence_again) {
+    v.fence_again = false;
+    if (v.fence_open || v.state.conn < Conn::kConnected) AskForFencing(v);
+    return;
+  }
+  const bool out = exit_code == 3 || exit_code == 4 || exit_code == 7 || (v.fence_self && exit_code == 0);
+  const char* verdict = nullptr;
+  switch (exit_code) {
+    case 3: verdict = "the peer's disk is Inconsistent"; break;
+    case 4: verdict = "the peer was outdated"; break;
+    case 5: verdict = "the peer could not be reached"; break;
+    case 6: verdict = "the peer is Primary: our disk is Outdated"; break;
+    case 7: verdict = "the peer was stonithed"; break;
+    default: break;
+  }
+  if (v.fence_self) {
+    Log(out ? 0 : 2, v.index, out ? "fence-self helper: our own copy is out" : "fence-self helper ended with exit code " + std::to_string(exit_code));
+  } else if (verdict == nullptr) {
+    Log(2, v.index, "fence-peer handler ended with exit code " + std::to_string(exit_code) + ": nothing is known of the peer");
+  } else {
+    Log(1, v.index, std::string("fence-peer helper: ") + verdict);
+  }
+  const bool connected = v.state.conn >= Conn::kConnected;
+  State s = v.state;
+  if (out) {
+    v.fence_open = false;
+    if (!connected && !v.fence_self) s.pdsk = exit_code == 3 ? Disk::kInconsistent : Disk::kOutdated;
+    if (v.new_uuid_after_fence && v.meta_ok()) {
+      v.new_uuid_after_fence = false;
+      NewCurrent(v);
+      if (connected) v.after_meta.send_uuids = true;
+    }
+    s.susp_fen = false;
+    Force(v, s);
+    UpdateMetaFlags(v);
+  } else if (connected) {
+    // Both see each other: what the peer's disk is worth is known. It is asked for again should the connection go.
+    s.susp_fen = false;
+    Force(v, s);
+  } else if (exit_code == 6) {
+    if (s.disk == Disk::kUpToDate) s.disk = Disk::kOutdated;
+    Force(v, s);
+  } else if (v.state.susp_fen) {
+    v.reason = "I/O is frozen: the fence-peer handler could not fence the peer; reconnect it, or fence it by hand and run resume-io";
+    Changed();
   }
 }
 
@@ -220,45 +324,7 @@ void ResourceImpl::OnHandlerDone(uint64_t id, int exit_code) {
   }
   for (auto& p : volumes) {
     Volume& v = *p;
-    if (v.fence_running && v.fence_handler == id) {
-      v.fence_running = false;
-      State s = v.state;
-      // Exit codes of fence-peer (drbd-protocol §6.5): 3 inconsistent, 4 outdated, 5 unreachable, 6 peer is primary, 7 stonithed.
-      const char* verdict = nullptr;
-      switch (exit_code) {
-        case 3: s.pdsk = Disk::kInconsistent; verdict = "the peer's disk is Inconsistent"; break;
-        case 4: s.pdsk = Disk::kOutdated; verdict = "the peer was outdated"; break;
-        case 5:
-          // Unreachable is not dead: with stonith we stay frozen; resource-only goes on only if it never froze.
-          verdict = "the peer could not be reached";
-          break;
-        case 6:
-          verdict = "the peer is Primary: our disk is Outdated";
-          s.disk = s.disk == Disk::kUpToDate ? Disk::kOutdated : s.disk;
-          break;
-        case 7: s.pdsk = Disk::kOutdated; verdict = "the peer was stonithed"; break;
-        default: break;
-      }
-      if (verdict == nullptr) {
-        Log(2, v.index, "fence-peer handler ended with exit code " + std::to_string(exit_code) + ": nothing is known of the peer");
-      } else {
-        Log(1, v.index, std::string("fence-peer helper: ") + verdict);
-      }
-      if (v.state.conn >= Conn::kConnected) continue;  // came back meanwhile
-      if (exit_code == 3 || exit_code == 4 || exit_code == 7) {
-        if (v.new_uuid_after_fence && v.meta_ok()) {
-          v.new_uuid_after_fence = false;
-          NewCurrent(v);
-        }
-        s.susp_fen = false;
-        Force(v, s);
-      } else if (exit_code == 6) {
-        Force(v, s);
-      } else if (v.state.susp_fen) {
-        v.reason = "I/O is frozen: the fence-peer handler could not fence the peer; reconnect it, or fence it by hand and run resume-io";
-        Changed();
-      }
-    }
+    if (v.fence_running && v.fence_handler == id) OnFenceAnswer(v, exit_code);
     if (v.waiting_handler == id) {
       v.waiting_handler = 0;
       if (v.state.conn == Conn::kWFSyncUuid && v.pending_sync_uuid != 0) {

@@ -9,7 +9,7 @@ using namespace core;
 namespace {
 // Exit codes of fence-peer: the peer is out; nobody could be asked; we are out ourselves.
 constexpr int kPeerIsOut = 7, kUnreachable = 5, kWeAreOut = 6;
-constexpr TimeUs kLookEvery = 100 * kMs, kPatience = 3 * kSec;
+constexpr TimeUs kLookEvery = 100 * kMs, kPatience = 3 * kSec, kCutOff = 10 * kSec;
 }  // namespace
 
 Register::Answer Register::Swap(uint32_t volume, uint64_t incarnation, uint64_t expected_epoch, uint32_t in_sync) {
@@ -53,12 +53,13 @@ void Register::Restore() {
 Arbitration::Arbitration(World& world, uint32_t volumes) : world_(world), volumes_(volumes), register_(volumes), agents_(2 * volumes) {
   for (int i = 0; i < 2; ++i) {
     world.node(i).on_handler = [this, i](const std::string& name, uint16_t volume, std::function<void(int)> done) {
-      if (name != "fence-peer") {
+      if (name != "fence-peer" && name != "fence-self") {
         done(0);
         return;
       }
       Agent& a = Of(i, volume);
       a.fence = std::move(done);
+      a.fence_self = name == "fence-self";
       a.fence_since = world_.now;
       Look(i, volume);
     };
@@ -73,6 +74,13 @@ void Arbitration::Look() {
   world_.At(world_.now + kLookEvery, [this] { Look(); });
 }
 
+void Arbitration::SelfFence(int node) {
+  world_.At(world_.now + world_.rng.Below(kSec), [this, node, life = world_.node(node).incarnation()] {
+    Node& n = world_.node(node);
+    if (n.alive() && n.incarnation() == life && n.state().susp_fen) n.Crash(world_.rng.Chance(50));
+  });
+}
+
 void Arbitration::EndFence(int node, uint32_t volume, int exit_code) {
   Agent& a = Of(node, volume);
   if (!a.fence) return;
@@ -83,10 +91,7 @@ void Arbitration::EndFence(int node, uint32_t volume, int exit_code) {
   if (exit_code == kWeAreOut) {
     ++denials;
     // It may not go on, and what it holds cannot be taken away under its users: the node fences itself.
-    if (serves) world_.At(world_.now + world_.rng.Below(kSec), [this, node, life = n.incarnation()] {
-      Node& m = world_.node(node);
-      if (m.alive() && m.incarnation() == life && m.state().susp_fen) m.Crash(world_.rng.Chance(50));
-    });
+    if (serves) SelfFence(node);
   }
   done(exit_code);
 }
@@ -105,12 +110,17 @@ void Arbitration::Look(int node, uint32_t volume) {
   const State& s = n.state(volume);
   const uint32_t me = 1u << node;
   const bool together = s.conn == Conn::kConnected && s.disk == core::Disk::kUpToDate && s.pdsk == core::Disk::kUpToDate;
+  const uint32_t wanted = a.fence_self ? 3 & ~me : me;
+  const bool cut_off = s.role == Role::kPrimary && s.susp_fen && s.conn < Conn::kConnected && s.disk != core::Disk::kUpToDate;
+  if (!cut_off) a.cut_off_since = 0;
+  else if (a.cut_off_since == 0) a.cut_off_since = world_.now;
+  else if (world_.now > a.cut_off_since + kCutOff) SelfFence(node);
   if (a.fence) {
-    if (s.conn >= Conn::kConnected) {
-      EndFence(node, volume, kUnreachable);  // it is back
+    if (together) {
+      EndFence(node, volume, kUnreachable);  // nobody is out
       return;
     }
-    if (a.known.in_sync == me && !a.grow_may_happen && a.incarnation != 0 && s.role == Role::kPrimary) {
+    if (a.known.in_sync == wanted && !a.grow_may_happen && a.incarnation != 0 && s.role == Role::kPrimary) {
       EndFence(node, volume, kPeerIsOut);    // it never came back in
       return;
     }
@@ -122,6 +132,7 @@ void Arbitration::Look(int node, uint32_t volume) {
     return;
   }
   if (together && (a.known.in_sync != 3 || a.incarnation == 0)) Send(node, volume, Ask::kRead);
+  else if (MustHandOver(node, volume)) Send(node, volume, Ask::kRead);
   else if (world_.rng.Below(5) == 0) Send(node, volume, Ask::kRead);  // has it been restarted?
 }
 
@@ -132,11 +143,18 @@ bool Arbitration::ServesAlone(int node, uint32_t volume) {
   return a.known.in_sync == 1u << node && !a.grow_may_happen && s.role == Role::kPrimary && s.disk == core::Disk::kUpToDate && !s.susp_fen;
 }
 
+/// A member that lost its disk while it sees a peer with a good one.
+bool Arbitration::MustHandOver(int node, uint32_t volume) {
+  const State& s = world_.node(node).state(volume);
+  return (Of(node, volume).known.in_sync & 1u << node) != 0 && s.disk != core::Disk::kUpToDate && s.conn >= Conn::kConnected && s.pdsk == core::Disk::kUpToDate;
+}
+
 void Arbitration::Send(int node, uint32_t volume, Ask what) {
   Node& n = world_.node(node);
   Agent& a = Of(node, volume);
   a.asking = true;
   const uint32_t me = 1u << node;
+  const uint32_t wanted = what == Ask::kHandOver || a.fence_self ? 3 & ~me : me;
   const Record record = a.known;
   const uint64_t incarnation = a.incarnation;
   const uint32_t life = n.incarnation();
@@ -158,7 +176,8 @@ void Arbitration::Send(int node, uint32_t volume, Ask what) {
     Register::Answer answer;
     switch (what) {
       case Ask::kRead: answer = register_.Read(volume); break;
-      case Ask::kSwapAlone: answer = register_.Swap(volume, incarnation, record.epoch, me); break;
+      case Ask::kSwapOut:
+      case Ask::kHandOver: answer = register_.Swap(volume, incarnation, record.epoch, wanted); break;
       case Ask::kSwapBoth: answer = register_.Swap(volume, incarnation, record.epoch, 3); break;
       case Ask::kVouch: answer = register_.Vouch(volume, incarnation, node, record, alone); break;
     }
@@ -200,15 +219,18 @@ void Arbitration::OnAnswer(int node, uint32_t volume, Ask what, const Register::
   }
   if (answer.record.epoch < a.known.epoch) return;  // older than what we know to have been: not to be believed
   a.known = answer.record;
-  if (a.known.in_sync == 3 || (what == Ask::kSwapAlone && answer.done)) a.grow_may_happen = false;
+  const bool swapped_out = what == Ask::kSwapOut && answer.done;
+  if (a.known.in_sync == 3 || swapped_out) a.grow_may_happen = false;
   if (a.fence) {
-    if (s.conn >= Conn::kConnected) EndFence(node, volume, kUnreachable);
-    else if (what == Ask::kSwapAlone && answer.done) EndFence(node, volume, kPeerIsOut);
-    else if ((a.known.in_sync & me) == 0) EndFence(node, volume, kWeAreOut);
-    else Send(node, volume, Ask::kSwapAlone);  // also when we are alone already: what is still under way must not take the peer in
-    return;
+    if (together) EndFence(node, volume, kUnreachable);
+    else if (swapped_out) EndFence(node, volume, kPeerIsOut);
+    else if ((a.known.in_sync & me) != 0) Send(node, volume, Ask::kSwapOut);  // also when the record says so already: what is under way must not undo it
+    else if (a.fence_self) EndFence(node, volume, kPeerIsOut);
+    else if (s.conn < Conn::kConnected) EndFence(node, volume, kWeAreOut);
+    return;                                      // connected: the peer, which is in, hands over
   }
   if (together && (a.known.in_sync & me) != 0 && a.known.in_sync != 3) Send(node, volume, Ask::kSwapBoth);
+  else if (MustHandOver(node, volume) && what != Ask::kHandOver) Send(node, volume, Ask::kHandOver);
 }
 
 }  // namespace drbdts::sim

@@ -73,14 +73,18 @@ class Arbitration {
     uint64_t incarnation = 0;        // of the register, as last read
     bool grow_may_happen = false;    // a swap that takes the peer back in was sent; its answer is not known
     bool asking = false;             // a request is under way
-    std::function<void(int)> fence;  // somebody waits for the peer to be out
+    std::function<void(int)> fence;  // somebody waits for a disk to be out
+    bool fence_self = false;         // our own, else the peer's
     TimeUs fence_since = 0;
     uint32_t life = 0;               // incarnation of the node's process
+    TimeUs cut_off_since = 0;        // it serves, frozen, without any good copy in reach
   };
-  enum class Ask : uint8_t { kRead, kSwapAlone, kSwapBoth, kVouch };
+  enum class Ask : uint8_t { kRead, kSwapOut, kHandOver, kSwapBoth, kVouch };
   Agent& Of(int node, uint32_t volume) { return agents_[static_cast<size_t>(node) * volumes_ + volume]; }
   void Look();
   void Look(int node, uint32_t volume);
+  void SelfFence(int node);
+  bool MustHandOver(int node, uint32_t volume);
   bool ServesAlone(int node, uint32_t volume);
   void Send(int node, uint32_t volume, Ask what);
   void OnAnswer(int node, uint32_t volume, Ask what, const Register::Answer& answer);

@@ -158,6 +158,11 @@ void Life::OnState(Node& node, uint16_t volume, const State& before) {
   if (before.role == Role::kPrimary && s.role != Role::kPrimary) last_primary_ = i;
   was_primary_ = s.role == Role::kPrimary ? was_primary_ | 1u << i : was_primary_ & ~(1u << i);
   if (s.role == Role::kPrimary && s.conn < Conn::kConnected) apart_ |= 1u << i;
+  // Protocols A and B acknowledge what only the socket has; without a disk of its own the node has nothing to send again.
+  if (options_.protocol != ReplicationProtocol::kC && s.role == Role::kPrimary && s.disk != CoreDisk::kUpToDate && before.conn >= Conn::kConnected &&
+      s.conn < Conn::kConnected) {
+    application_->model(volume).ForgetUnflushed();
+  }
   if (!Good(s) || !Good(N(1 - i).state(volume))) return;
   for (int k = 0; k < 2; ++k) {
     const Drive& d = N(k).disk(volume);
@@ -222,7 +227,7 @@ void Life::Do(const Step& step) {
       for (int from = 0; from < 2; ++from) {
         if (!Primary(from) || !InSync()) continue;
         Demote(from);
-        if (!Primary(from) && InSync() && !findings_.any()) Promote(1 - from);
+        if (!Primary(from) && InSync() && Holds(1 - from) && !findings_.any()) Promote(1 - from);
         break;
       }
       break;

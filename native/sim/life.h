@@ -35,6 +35,7 @@ class Life : private Observer {
   /// Plays it to its end. Empty, or what was found.
   std::string Run();
   const Statistics& statistics() const { return statistics_; }
+  World& world() { return *world_; }
 
  private:
   void SetUp();

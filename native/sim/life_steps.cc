@@ -214,6 +214,10 @@ void Life::Solve() {
     if (!Without(victim) && options_.rules == Rules::kOracle) findings_.Report("acknowledged", "both sides of a split brain hold acknowledged data that the other lacks");
   }
   split_brain_ = false;
+  for (int i = 0; i < 2 && options_.rules == Rules::kAnarchy; ++i) {
+    // A Primary that would have to become the target, or one of two.
+    if (Primary(i) && (N(i).state().conn == Conn::kStandAlone || Primary(1 - i))) Demote(i);
+  }
   for (int i = 0; i < 2; ++i) {
     if (N(i).state().conn == Conn::kStandAlone) {
       Command(i, Kind::kConnect, [&](AdminCommand& c) { c.discard_my_data = i == victim; });

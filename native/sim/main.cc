@@ -28,6 +28,32 @@ using namespace drbdts::sim;
 constexpr int kUsage = 64, kFound = 1;
 constexpr int kFindingsMax = 20;
 
+bool trace_all = false;
+
+/// Every packet and every disk request, on stderr.
+class Tracer : public Observer {
+ public:
+  explicit Tracer(World& world) : world_(world) {}
+  void OnPacket(Node& node, drbdts::core::Command command) override {
+    world_.Note(std::string("packet to ") + node.name() + " " + drbdts::core::CommandName(command));
+  }
+  void OnAction(Node& node, const drbdts::core::Action& a) override {
+    static const char* const names[] = {"read", "write", "flush", "discard", "zero", "meta-read", "meta-write"};
+    if (static_cast<size_t>(a.kind) >= std::size(names)) return;
+    world_.Note(std::string("disk ") + node.name() + " " + std::to_string(a.volume) + " " + names[static_cast<size_t>(a.kind)] + " " + std::to_string(a.offset_bytes / 512) + "+" +
+                std::to_string(a.bytes / 512) + (a.dsync ? " dsync" : ""));
+  }
+
+ private:
+  World& world_;
+};
+
+std::string Play(Life& life) {
+  Tracer tracer(life.world());
+  if (trace_all) life.world().observers.push_back(&tracer);
+  return life.Run();
+}
+
 struct Arguments {
   bool has_seed = false, trace = false, shrink = false, print = false, tables = false, json = false, quiet = false;
   uint64_t seed = 1, count = 0, minutes = 0, jobs = 1;
@@ -44,6 +70,7 @@ void PrintUsage() {
       "  --minutes M    lives for that long\n"
       "  --jobs J       that many at once (default 1)\n"
       "  --trace        what the nodes log and what is done to them, on stderr\n"
+      "  --trace-all    also every packet and disk request\n"
       "  --shrink       find a shorter schedule that fails the same way and print it as a scenario\n"
       "  --print        print the schedule of the seed as a scenario and do not play it\n"
       "  --tables       print the tables of states, events and rules that were reached; fails if something is unexplained\n"
@@ -75,6 +102,7 @@ Arguments Parse(int argc, char** argv) {
     else if (o == "--minutes") a.minutes = ParseNumber("--minutes", next), ++i;
     else if (o == "--jobs") a.jobs = ParseNumber("--jobs", next), ++i;
     else if (o == "--trace") a.trace = true;
+    else if (o == "--trace-all") a.trace = trace_all = true;
     else if (o == "--shrink") a.shrink = true;
     else if (o == "--print") a.print = true;
     else if (o == "--tables") a.tables = true;
@@ -175,7 +203,7 @@ void RunJob(Shared& shared, uint64_t first, uint64_t end, uint64_t step, time_t 
     shared.seed = seed;
     const Scenario scenario = OfSeed(seed);
     Life life(scenario, &coverage, trace);
-    const std::string what = life.Run();
+    const std::string what = Play(life);
     shared.statistics.Add(life.statistics());
     shared.done = shared.done + 1;
     if (!what.empty()) {
@@ -282,7 +310,13 @@ int RunScenarios(const Arguments& a) {
     }
     if (a.shrink) return ShrinkAndPrint(a, scenario, file);
     std::fflush(stdout);
-    const std::string what = a.trace ? Life(scenario, nullptr, true).Run() : PlayApart(scenario);
+    std::string what;
+    if (a.trace) {
+      Life life(scenario, nullptr, true);
+      what = Play(life);
+    } else {
+      what = PlayApart(scenario);
+    }
     std::printf("%s %s%s%s\n", what.empty() ? "ok" : "FAILED", file.c_str(), what.empty() ? "" : "\n  ", what.c_str());
     if (!what.empty()) result = kFound;
   }

@@ -10,13 +10,15 @@ bool InSync(const State& s) { return s.conn >= Conn::kConnected && s.disk == cor
 }  // namespace
 
 void OneServerChecker::OnStarted(Node& node) {
-  for (size_t v = 0; v < apart_.size(); ++v) access_[static_cast<size_t>(node.index()) * apart_.size() + v] = 0;
+  for (size_t v = 0; v < apart_.size(); ++v) lost_at_[static_cast<size_t>(node.index()) * apart_.size() + v] = node.next_tag;
 }
 
 void OneServerChecker::OnState(Node& node, uint16_t volume, const State& before) {
   const State& s = node.state(volume);
-  // What was submitted while there was access may still be answered after it is gone.
-  access_[static_cast<size_t>(node.index()) * apart_.size() + volume] = Access(before);
+  // What was handed in while there was access may still be answered after it is gone.
+  uint64_t& lost_at = lost_at_[static_cast<size_t>(node.index()) * apart_.size() + volume];
+  if (Access(s)) lost_at = 0;
+  else if (Access(before) || lost_at == 0) lost_at = node.next_tag;
   const State& o = world_.node(1 - node.index()).state(volume);
   if (InSync(s) && InSync(o) && s.conn == Conn::kConnected && o.conn == Conn::kConnected) {
     apart_[volume] = 0;
@@ -24,10 +26,11 @@ void OneServerChecker::OnState(Node& node, uint16_t volume, const State& before)
   }
 }
 
-void OneServerChecker::OnCompleted(Node& node, uint16_t volume, uint64_t, int error) {
+void OneServerChecker::OnCompleted(Node& node, uint16_t volume, uint64_t tag, int error) {
   if (error != 0) return;
   const State& s = node.state(volume);
-  if (Access(s) || access_[static_cast<size_t>(node.index()) * apart_.size() + volume] != 0) return;
+  const uint64_t lost_at = lost_at_[static_cast<size_t>(node.index()) * apart_.size() + volume];
+  if (lost_at == 0 || tag < lost_at) return;
   findings_.Report("served", std::string("node ") + node.name() + " answers a request without access to UpToDate data: " + DescribeState(s));
 }
 

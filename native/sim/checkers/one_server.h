@@ -13,7 +13,7 @@ namespace drbdts::sim {
 class OneServerChecker : public Observer {
  public:
   OneServerChecker(World& world, Findings& findings, uint32_t volumes, bool arbiter)
-      : world_(world), findings_(findings), arbiter_(arbiter), apart_(volumes), access_(2 * volumes) {}
+      : world_(world), findings_(findings), arbiter_(arbiter), apart_(volumes), lost_at_(2 * volumes) {}
   void OnState(Node& node, uint16_t volume, const core::State& before) override;
   void OnCompleted(Node& node, uint16_t volume, uint64_t tag, int error) override;
   /// A write, discard or flush was acknowledged.
@@ -25,7 +25,7 @@ class OneServerChecker : public Observer {
   Findings& findings_;
   bool arbiter_;
   std::vector<uint32_t> apart_;      // who acknowledged without the other since both were the same
-  std::vector<uint8_t> access_;      // access to UpToDate data since the last state change but one
+  std::vector<uint64_t> lost_at_;    // first tag that was handed in without access to UpToDate data; 0: there is access
 };
 
 }  // namespace drbdts::sim
