@@ -61,6 +61,17 @@ void ResourceImpl::ReleaseDiskMemory(Volume& v) {
   v.bitmap_in.reset();
   v.bitmap.reset();
   v.log.reset();
+  // Nobody may return to a later log what was taken from this one.
+  for (AppRequest& a : app) {
+    if (a.volume == v.index) a.al_pinned = false;
+  }
+  for (PeerRequest& r : peer) {
+    if (r.volume == v.index) r.al_pinned = false;
+  }
+  for (uint32_t i = 0; i < transfer_log.size(); ++i) {
+    LoggedWrite& w = transfer_log.At(i);
+    if (w.volume == v.index) w.al_pinned = false;
+  }
 }
 
 void ResourceImpl::OnDiskClosed(Volume& v) {
