@@ -57,6 +57,8 @@ void ResourceImpl::ReleaseDiskMemory(Volume& v) {
   v.md_dirty = v.md_in_flight = v.al_in_flight = v.write_all_pages = false;
   v.lazy_write_at = kNever;
   v.clean_close = 0;
+  v.writes_durable = 0;
+  v.writes_done = 1;
   v.bitmap_out.reset();
   v.bitmap_in.reset();
   v.bitmap.reset();

@@ -159,6 +159,7 @@ void ResourceImpl::StartWrite(uint16_t slot) {
     return;
   }
   if (local && v.state.conn >= Conn::kSyncSource) NoteWriteDuringResync(v, a.range);
+  flush_forecast.OnWrite();
   if (local) {
     a.local_pending = true;
     const bool write = a.io.op == BlockOp::kWrite;
@@ -176,6 +177,7 @@ void ResourceImpl::StartWrite(uint16_t slot) {
   if (remote) {
     if (!local) v.exposed_on_peer = true;
     SendWrite(slot);
+    if (flush_forecast.due()) CloseEpoch();
   } else if (local) {
     const uint64_t fresh = v.bitmap->SetRange(a.range);
     if (fresh != 0 && SendsOutOfSync(v)) {
@@ -260,8 +262,10 @@ void ResourceImpl::StartFlush(uint16_t slot) {
   Volume& v = V(a.volume);
   a.phase = AppRequest::Phase::kActive;
   a.sent_at = now;
-  if (v.has_disk() && v.config.options.disk_flushes) {
+  flush_forecast.OnFlush();
+  if (v.has_disk() && v.config.options.disk_flushes && v.writes_durable != v.writes_done) {
     a.local_pending = true;
+    a.flush_covers = v.writes_done;
     Action& d = Do(Action::Kind::kDiskFlush, a.volume);
     d.io = MakeIoId(IoKind::kAppFlush, a.volume, slot);
     ++v.io_in_flight;
@@ -330,6 +334,7 @@ void ResourceImpl::OnAppIo(IoKind kind, uint16_t slot, int error) {
     a.local_done = true;
     if (kind == IoKind::kAppRead) v.disk_read_sectors += a.range.size();
     if (kind == IoKind::kAppWrite) v.disk_written_sectors += a.range.size();
+    if (kind == IoKind::kAppFlush) v.writes_durable = std::max(v.writes_durable, a.flush_covers);
   } else {
     a.local_failed = true;
     DiskError(v, kind == IoKind::kAppRead ? "read" : (kind == IoKind::kAppWrite ? "write" : "flush"), false, error);
@@ -407,7 +412,27 @@ void ResourceImpl::CompleteApp(uint16_t slot, int error) {
   a.phase = AppRequest::Phase::kFree;
   CHECK(v.app_open > 0);
   --v.app_open;
+  const bool write = a.io.op != BlockOp::kRead && a.io.op != BlockOp::kFlush;
   app_free.push_back(slot);
+  if (write && flush_forecast.due()) StartForecastFlush(v);
+}
+
+/// The application will flush as soon as it has heard of this write. When it does, the disk is done already, or well on its way.
+void ResourceImpl::StartForecastFlush(Volume& v) {
+  if (v.app_open != 0 || v.forecast_open || v.writes_durable == v.writes_done) return;
+  if (!v.has_disk() || !v.config.options.disk_flushes || v.detaching) return;
+  v.forecast_open = true;
+  v.forecast_covers = v.writes_done;
+  Action& d = Do(Action::Kind::kDiskFlush, v.index);
+  d.io = MakeIoId(IoKind::kForecastFlush, v.index, 0);
+  ++v.io_in_flight;
+}
+
+void ResourceImpl::OnForecastFlushed(Volume& v, int error) {
+  v.forecast_open = false;
+  // The kernel reports a lost write to one flush only, and this was it: the disk does not count as good any more when the application asks.
+  if (error != 0) DiskError(v, "flush", false, error);
+  else v.writes_durable = std::max(v.writes_durable, v.forecast_covers);
 }
 
 void ResourceImpl::AbortNetwork(uint16_t slot) {

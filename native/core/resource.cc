@@ -247,10 +247,11 @@ void ResourceImpl::OnDiskDone(IoId io, int error) {
   CHECK(v.io_in_flight > 0);
   --v.io_in_flight;
   switch (kind) {
+    case IoKind::kAppWrite: ++v.writes_done; [[fallthrough]];
     case IoKind::kAppRead:
-    case IoKind::kAppWrite:
     case IoKind::kAppFlush: OnAppIo(kind, static_cast<uint16_t>(index), error); break;
-    case IoKind::kPeer: OnPeerIo(static_cast<uint16_t>(index), error); break;
+    case IoKind::kForecastFlush: OnForecastFlushed(v, error); break;
+    case IoKind::kPeer: ++v.writes_done; OnPeerIo(static_cast<uint16_t>(index), error); break;
     case IoKind::kPeerFlush: OnPeerFlushDone(v, index, error); break;
     case IoKind::kResyncFlush: OnResyncFlushed(v, error); break;
     case IoKind::kSuperBlock:

@@ -17,6 +17,7 @@
 #include "core/bitmap_codec.h"
 #include "core/connector.h"
 #include "core/digest.h"
+#include "core/flush_forecast.h"
 #include "core/generation_uuid.h"
 #include "core/interval_set.h"
 #include "core/meta_data.h"
@@ -42,6 +43,7 @@ inline constexpr uint16_t kNoSlot16 = 0xffff;
 /// What an I/O belongs to; part of its IoId.
 enum class IoKind : uint8_t {
   kAppRead = 1, kAppWrite, kAppFlush,
+  kForecastFlush,   // of the local disk, before the application asks for it
   kPeer,            // PeerRequest slot
   kPeerFlush,       // receiver's epoch
   kResyncFlush,     // volume: makes resync writes durable before they are acknowledged
@@ -91,6 +93,7 @@ struct AppRequest {
   bool lost_peer = false;        // the connection went while it was under way
   bool remote_read = false;
   uint32_t flush_epoch = 0;      // flush: complete when this epoch and all before are acknowledged
+  uint64_t flush_covers = 0;     // flush: the local disk's writes_done when it began
   TimeUs sent_at = 0;
 };
 
@@ -203,6 +206,10 @@ struct Volume {
   uint64_t size_sectors = 0;         // of the device
   bool crashed_primary = false;
   uint32_t io_in_flight = 0;         // every disk operation of this volume that has not been answered
+  uint64_t writes_done = 1;          // writes the disk has finished; of what came before it was attached nothing is known
+  uint64_t writes_durable = 0;       // writes_done when the last successful flush began: equal means that there is nothing to flush
+  uint64_t forecast_covers = 0;
+  bool forecast_open = false;        // a flush nobody has asked for yet is under way
   Buffer attach_buffer;
   uint64_t attach_cursor = 0;        // sectors / pages done
   uint32_t attach_open = 0;
@@ -377,6 +384,7 @@ struct ResourceImpl {
   FixedQueue<SendEpoch> closed_epochs{kEpochRing};
   FixedQueue<ReceiveEpoch> receive_epochs{kEpochRing};
   uint32_t receive_epoch_first = 0;  // number of receive_epochs.Front()
+  FlushForecast flush_forecast;
   std::span<const uint8_t> zeroes;   // kMaxRequestBytes
 
   // ---- commands ----
@@ -575,6 +583,8 @@ struct ResourceImpl {
   void OnAppIo(IoKind kind, uint16_t slot, int error);
   void MaybeComplete(uint16_t slot);
   void CompleteApp(uint16_t slot, int error);
+  void StartForecastFlush(Volume& v);
+  void OnForecastFlushed(Volume& v, int error);
   bool Replicating(const Volume& v) const;
   bool SendsOutOfSync(const Volume& v) const;
   bool Suspended(const Volume& v) const;
