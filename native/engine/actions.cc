@@ -12,6 +12,10 @@
 namespace drbdts::engine {
 namespace {
 constexpr uint32_t kFrontendBudget = 64;  // requests per turn and volume, so that sockets and disks get theirs
+// So many are taken before the disk is given them. With all of them at once, disk and processor take turns in waiting for each other; with one at a
+// time, each costs a system call and a notification of the disk.
+constexpr uint32_t kFrontendSlice = 4;
+constexpr uint64_t kFrontendBytes = 128 * 1024;  // per turn and volume: the peer shall start on large requests while more are taken
 constexpr core::TimeUs kSecondUs = 1000000;
 }  // namespace
 
@@ -222,8 +226,15 @@ void ResourceThread::PumpFrontends() {
   for (auto& p : volumes_) {
     VolumeIo& v = *p;
     if (v.device == nullptr || v.dispose || !v.readable || !v.CanAccept()) continue;
-    v.readable = !v.device->OnReadable(kFrontendBudget);
-    FollowFds(v);
+    v.taken_bytes = 0;
+    for (uint32_t taken = 0; taken < kFrontendBudget && v.taken_bytes < kFrontendBytes; taken += kFrontendSlice) {
+      v.readable = !v.device->OnReadable(kFrontendSlice);
+      FollowFds(v);
+      if (!v.readable || !v.CanAccept()) break;
+      CarryOut();
+      if (v.device == nullptr || v.dispose) break;
+      if (ring_->has_unsubmitted()) ring_->Submit();
+    }
   }
 }
 

@@ -16,7 +16,10 @@ struct ResourceThread::VolumeIo final : frontend::BlockTarget, frontend::Fronten
 
   // BlockTarget
   bool CanAccept() const override { return resource.CanAccept(index); }
-  void Submit(const core::BlockIo& io) override { resource.OnRequest(index, io, Now()); }
+  void Submit(const core::BlockIo& io) override {
+    taken_bytes += io.bytes;
+    resource.OnRequest(index, io, Now());
+  }
   core::PageArena& arena() override { return device_arena; }
   // FrontendEvents
   void OnUp(int error, const std::string& detail) override {
@@ -41,6 +44,7 @@ struct ResourceThread::VolumeIo final : frontend::BlockTarget, frontend::Fronten
   std::unique_ptr<frontend::Frontend> device;
   bool dispose = false;             // not from inside its own call
   bool readable = false;            // requests may be waiting
+  uint64_t taken_bytes = 0;         // of requests, in this turn
   int request_fd = -1;              // as polled
   int notice_fd = -1;
   uint32_t generation = 0;          // of the polls

@@ -22,6 +22,8 @@ constexpr uint32_t kMaxPages = kMaxPayloadBytes / core::PageArena::kPageBytes;
 // Requests are read into one piece of memory after the other, cut from a larger run: small requests then lie side by side instead of splitting the
 // arena into pieces too short for a large one.
 constexpr uint32_t kReservePages = 2 * kMaxPages;
+// The disk shall start on a large request while the next one is copied from the kernel.
+constexpr size_t kBytesPerCall = 128 * 1024;
 constexpr uint32_t kSlots = 1024;  // the kernel keeps at most kMaxBackground data requests open, and a few others
 constexpr uint16_t kMaxBackground = 512;
 constexpr uint16_t kCongestion = 384;
@@ -256,7 +258,8 @@ core::Buffer FuseLoop::CutReserve(uint32_t pages) {
 bool FuseLoop::OnReadable(uint32_t budget) {
   if (!serving_) return true;
   if (!SubmitWaiting()) return false;
-  for (; budget > 0; --budget) {
+  size_t bytes = 0;
+  for (; budget > 0 && bytes < kBytesPerCall; --budget) {
     // While the device is being made its attributes must be answered even if the volume takes no requests yet; data requests then wait here.
     if (free_slot_ == kNone || (phase_ == Phase::kUp && !target_.CanAccept()) || !EnsureReserve()) return false;
     // The header goes into a place of its own, so the payload starts on a page: it can go to disk and socket as it lies.
@@ -269,6 +272,7 @@ bool FuseLoop::OnReadable(uint32_t budget) {
       return true;
     }
     Dispatch(static_cast<size_t>(length));
+    bytes += static_cast<size_t>(length);
     if (!serving_) return true;
   }
   return false;
