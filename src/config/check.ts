@@ -215,10 +215,28 @@ function checkHosts(name: string, resource: FileResource, report: Report): HostC
 /** Addresses, devices, minors and disks that two places claim on one host. */
 function checkDuplicates(hostsOf: ReadonlyMap<string, readonly HostConfig[]>, report: Report): void {
   const seen = new Map<string, string>();
+  const clash = (first: string, path: KeyPath, what: string): void =>
+    conflict(report, path, `conflicting use of ${what}: first used by ${first}`, 'Give each its own.');
   const claim = (key: string, path: KeyPath, what: string, place: string): void => {
     const first = seen.get(key);
     if (first === undefined) seen.set(key, place);
-    else conflict(report, path, `conflicting use of ${what}: first used by ${first}`, 'Give each its own.');
+    else clash(first, path, what);
+  };
+  // a device is used as a whole, as disk or flexible meta-disk, or in slots by indexed meta-data; never both ways
+  const claimWhole = (host: string, device: string, path: KeyPath, what: string, place: string): void => {
+    const slots = seen.get(`${host} slots ${device}`);
+    if (slots === undefined) claim(`${host} disk ${device}`, path, what, place);
+    else clash(slots, path, what);
+  };
+  const claimSlot = (host: string, device: string, slot: number, path: KeyPath, place: string): void => {
+    const what = `meta-disk '${device}[${slot}]'`;
+    const whole = seen.get(`${host} disk ${device}`);
+    if (whole !== undefined) {
+      clash(whole, path, what);
+      return;
+    }
+    claim(`${host} meta ${device}[${slot}]`, path, what, place);
+    if (!seen.has(`${host} slots ${device}`)) seen.set(`${host} slots ${device}`, place);
   };
   for (const [name, hosts] of hostsOf) {
     for (const host of hosts) {
@@ -234,15 +252,11 @@ function checkDuplicates(hostsOf: ReadonlyMap<string, readonly HostConfig[]>, re
         const place = `${name}/${volume.volume} on ${host.name}`;
         claim(`${host.name} minor ${volume.minor}`, path, `device minor ${volume.minor}`, place);
         claim(`${host.name} device ${volume.device}`, path, `device '${volume.device}'`, place);
-        claim(`${host.name} disk ${volume.disk}`, path, `disk '${volume.disk}'`, place);
-        if (volume.metaIndex === 'flexible') claim(`${host.name} disk ${volume.metaDisk}`, path, `meta-disk '${volume.metaDisk}'`, place);
-        if (typeof volume.metaIndex === 'number')
-          claim(
-            `${host.name} meta ${volume.metaDisk}[${volume.metaIndex}]`,
-            path,
-            `meta-disk '${volume.metaDisk}[${volume.metaIndex}]'`,
-            place,
-          );
+        // what stands in one volume twice is said where the volume is read
+        claimWhole(host.name, volume.disk, path, `disk '${volume.disk}'`, place);
+        if (volume.metaDisk === volume.disk) continue;
+        if (volume.metaIndex === 'flexible') claimWhole(host.name, volume.metaDisk, path, `meta-disk '${volume.metaDisk}'`, place);
+        if (typeof volume.metaIndex === 'number') claimSlot(host.name, volume.metaDisk, volume.metaIndex, path, place);
       }
     }
   }

@@ -98,3 +98,14 @@ export function adjustPlan(running: ResourceConfig | null, wanted: ResourceConfi
   if (read.length > 0) steps.push({ kind: 'note', changes: read, reason: names(read) });
   return steps;
 }
+
+/**
+ * Names of the resources for which `adjust` has something to do on `node`: `running` is what they run with or would be brought up with,
+ * `wanted` all of the configuration. One that is for other hosts only concerns this node when it was here before.
+ */
+export function changedResources(running: ReadonlyMap<string, ResourceConfig>, wanted: readonly ResourceConfig[], node: string): string[] {
+  const here = new Map(wanted.filter((resource) => sidesOf(resource, node) !== null).map((resource) => [resource.name, resource]));
+  return [...new Set([...running.keys(), ...here.keys()])].filter(
+    (name) => adjustPlan(running.get(name) ?? null, here.get(name) ?? null, node).length > 0,
+  );
+}

@@ -53,7 +53,7 @@ function whereWords(path: KeyPath): string {
 }
 
 function unknownKey(path: KeyPath, key: string): Finding {
-  const refused = refusedOptions[key];
+  const refused = Object.hasOwn(refusedOptions, key) ? refusedOptions[key] : undefined;
   if (refused !== undefined) {
     return {
       severity: 'error',

@@ -58,15 +58,22 @@ function sectionSchema(section: Section) {
   return z.strictObject(Object.fromEntries(optionsOf(section).map((spec) => [spec.name, optionSchema(spec).optional()])));
 }
 
+/** The one spelling of an IPv6 address, so that equal addresses are equal texts. */
+function canonicalIpv6(host: string): string {
+  return new URL(`http://[${host}]`).hostname.slice(1, -1);
+}
+
 /** `192.168.42.12:7788`, `[fd00::1]:7788`; `ipv4 ` or `ipv6 ` in front as in drbd.conf. */
 export function parseAddress(input: string): Address | null {
-  const match = /^(?:ipv[46]\s+)?(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+)):(\d{1,5})$/.exec(input.trim());
+  const match = /^(?:ipv([46])\s+)?(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+)):(\d{1,5})$/.exec(input.trim());
   if (match === null) return null;
-  const host = match[1] ?? match[2] ?? '';
-  const port = Number(match[3]);
+  const [, word, bracketed, plain, portText] = match;
+  const host = bracketed ?? plain ?? '';
+  const port = Number(portText);
   const family = isIP(host);
-  if ((family !== 4 && family !== 6) || (family === 6) !== (match[1] !== undefined) || port < 1 || port > 65_535) return null;
-  return { family, host: family === 6 ? host.toLowerCase() : host, port };
+  if ((family !== 4 && family !== 6) || (family === 6) !== (bracketed !== undefined) || port < 1 || port > 65_535) return null;
+  if (word !== undefined && Number(word) !== family) return null;
+  return { family, host: family === 6 ? canonicalIpv6(host) : host, port };
 }
 
 export interface DeviceName {
@@ -78,7 +85,7 @@ const minorMax = 0xf_ffff;
 
 /** `/dev/drbd0`, `/dev/drbd_data minor 3`, `minor 3`. */
 export function parseDevice(input: string): DeviceName | null {
-  const match = /^(?:(\/dev\/\S+))?\s*(?:minor\s+(\d+))?$/.exec(input.trim());
+  const match = /^(\/dev\/\S+)?(?:(?:^|\s+)minor\s+(\d+))?$/.exec(input.trim());
   if (match === null) return null;
   const given = match[1];
   const byName = given === undefined ? null : /^\/dev\/drbd(\d+)$/.exec(given);
@@ -141,7 +148,7 @@ const protocol = z
   .optional();
 
 const hostVolume = z.strictObject({ device, disk: diskPath, 'meta-disk': metaDisk });
-const volumeNumber = z.string().regex(/^\d{1,5}$/, 'a volume is named by its number');
+const volumeNumber = z.string().regex(/^(?:0|[1-9]\d{0,4})$/, 'a volume is named by its number, without zeros in front');
 
 const host = z.strictObject({
   address,
@@ -175,7 +182,7 @@ const handlerTimeout = z
   .union([z.number(), z.string()], `expected ${unitWords.s}`)
   .transform((input, context): number => {
     const value = parseNumber(input, 's');
-    if (value.ok && value.value <= 3600) return value.value;
+    if (value.ok && value.value >= 0 && value.value <= 3600) return value.value;
     context.addIssue({
       code: 'custom',
       message: value.ok ? `handler-timeout ${input} out of range [0..3600]` : `handler-timeout: ${value.problem}`,
@@ -192,7 +199,10 @@ const global = z.strictObject({
   'handler-timeout': handlerTimeout.optional(),
 });
 
-const resourceName = z.string().regex(/^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$/, 'expected letters, digits, `_`, `.` and `-`, at most 64');
+/** `all` means every resource on the command line. */
+const resourceName = z
+  .string()
+  .regex(/^(?!all$)[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$/, 'expected letters, digits, `_`, `.` and `-`, at most 64, and not `all`');
 
 export const fileSchema = z.strictObject({
   global: global.optional(),

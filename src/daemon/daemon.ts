@@ -1,5 +1,5 @@
 /** drbdtsd without its process: resources by name, the control API's handlers, what was up, start and end. */
-import { adjustPlan } from '../config/diff.js';
+import { changedResources } from '../config/diff.js';
 import { loadConfig, parseConfig, requireConfig } from '../config/load.js';
 import { type Config, maskSecrets, type ResourceConfig, sidesOf } from '../config/types.js';
 import type {
@@ -222,13 +222,8 @@ export class Daemon implements ControlHandlers {
     const { configFile, node, log } = this.options;
     const result = loadConfig(configFile, node);
     const config = requireConfig(result, configFile);
-    const changed: string[] = [];
-    const names = new Set([...this.resources.keys(), ...config.resources.map((resource) => resource.name)]);
-    for (const name of names) {
-      const before = this.resources.get(name)?.config ?? null;
-      const after = config.resources.find((resource) => resource.name === name) ?? null;
-      if (adjustPlan(before, after, node).length > 0) changed.push(name);
-    }
+    const running = new Map([...this.resources].map(([name, resource]) => [name, resource.config]));
+    const changed = changedResources(running, config.resources, node);
     this.takeConfig(config);
     log.info(
       `configuration read again from ${configFile}; ${changed.length === 0 ? 'nothing changed' : `changed: ${changed.join(', ')} (drbdts adjust carries it out)`}`,
