@@ -7,7 +7,7 @@ import { type OptionSpec, type OptionValue, optionsOf, type Section } from '../.
 import type { Config, Problem, ResourceConfig } from '../../src/config/types.js';
 
 /** A value the option takes, in DRBD's own unit. */
-export function valueOf(spec: OptionSpec): fc.Arbitrary<OptionValue> {
+export function valueFor(spec: OptionSpec): fc.Arbitrary<OptionValue> {
   switch (spec.kind) {
     case 'number':
       return fc.integer({ min: spec.min, max: spec.max });
@@ -25,7 +25,7 @@ export function sectionOf(section: Section, leaveOut: readonly string[] = []): f
   const model = Object.fromEntries(
     optionsOf(section)
       .filter((spec) => !leaveOut.includes(spec.name))
-      .map((spec) => [spec.name, valueOf(spec)]),
+      .map((spec) => [spec.name, valueFor(spec)]),
   );
   return fc.record(model, { requiredKeys: [] }) as fc.Arbitrary<Record<string, OptionValue>>;
 }
