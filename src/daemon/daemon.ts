@@ -16,7 +16,6 @@ import type { ControlHandlers, VerbContext } from '../control/server.js';
 import { systemClock } from '../shared/clock.js';
 import { drbdtsError } from '../shared/errors.js';
 import type { Log } from '../shared/log.js';
-import { connectionStates } from '../shared/terms.js';
 import { protocolVersions, version } from '../shared/version.js';
 import { EventHub } from './event-hub.js';
 import { type KeeperEnvironment, keptFdsOf, resourceOfFdName } from './keeper.js';
@@ -24,6 +23,7 @@ import { deviceNumberOf, findMount, type Mount, readOtherMountTables, readOwnMou
 import type { NativeAddon, NativeSnapshot } from './native-api.js';
 import { procDrbd } from './proc-drbd.js';
 import { recoverResource } from './recover.js';
+import { recordOf } from './recovery-plan.js';
 import { Resource, type ResourceSurroundings } from './resource.js';
 import { type ResourceRecord, readRunState, writeRunState } from './run-state.js';
 import { resourceStatusOf } from './status.js';
@@ -46,7 +46,6 @@ export interface DaemonOptions {
 }
 
 const mountCacheMs = 1000;
-const connected = connectionStates.indexOf('Connected');
 
 /** An engine that hangs must not keep the process from ending: its successor waits. */
 const stopPatienceMs = 10_000;
@@ -376,13 +375,7 @@ export class Daemon implements ControlHandlers {
       if (before === undefined || resource.downReason !== '') return;
       this.records.delete(resource.name);
     } else {
-      const after: ResourceRecord = {
-        config: resource.config,
-        role: snapshot.role,
-        connected: connectionStates.indexOf(snapshot.connection) >= connected,
-        networked: snapshot.connection !== 'StandAlone',
-        degraded: resource.degraded,
-      };
+      const after = recordOf(resource.config, snapshot, resource.degraded);
       if (before !== undefined && JSON.stringify(before) === JSON.stringify(after)) return;
       this.records.set(resource.name, after);
     }

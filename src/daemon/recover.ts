@@ -9,6 +9,7 @@ import type { Log } from '../shared/log.js';
 import { connectionStates } from '../shared/terms.js';
 import type { KeptFd } from './keeper.js';
 import type { MetaContext } from './meta-verbs.js';
+import { recoveryPlan } from './recovery-plan.js';
 import type { Resource } from './resource.js';
 import type { ResourceRecord } from './run-state.js';
 import { prepareAttach } from './verbs.js';
@@ -69,16 +70,15 @@ export async function recoverResource(
     resource.start(kept);
     await attachAgain(resource, around);
     if (record?.degraded === true) resource.degraded = true;
-    if (record === null || record.networked) await resource.command('connect', {}, resource.name);
-    if (kept.length === 0) {
-      if (record?.role === 'Primary') {
-        log.warn(
-          `${resource.name} was Primary and nobody kept its device: it is Secondary now (run drbdtsd under systemd or drbdts-keeper to keep it)`,
-        );
-      }
-      return;
+    const plan = recoveryPlan(record, kept.length > 0);
+    if (plan.connect) await resource.command('connect', {}, resource.name);
+    if (plan.deviceLost) {
+      log.warn(
+        `${resource.name} was Primary and nobody kept its device: it is Secondary now (run drbdtsd under systemd or drbdts-keeper to keep it)`,
+      );
     }
-    if (record === null || (record.networked && record.connected)) await giveThePeerAChance(resource, around);
+    if (plan.askPeer) await giveThePeerAChance(resource, around);
+    if (!plan.promote) return;
     const result = await resource.command('primary', { recover: true });
     log.info(`${resource.name} is Primary again with the device that was kept${result.text === '' ? '' : `: ${result.text}`}`);
   } catch (error) {
