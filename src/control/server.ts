@@ -7,6 +7,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { connect } from 'node:net';
 import { dirname } from 'node:path';
 import { asDrbdtsError, type DrbdtsError, drbdtsError } from '../shared/errors.js';
+import { EventFeed } from './event-feed.js';
 import {
   type ConfigCheckReply,
   type ConfigCheckRequest,
@@ -197,22 +198,14 @@ export class ControlServer {
       return;
     }
     this.streams += 1;
-    let skipped = 0;
-    const dump = (): void => {
-      for (const record of events.dump(resource)) {
-        const marked =
-          record.object === '-' && skipped > 0 ? { ...record, attributes: { ...record.attributes, skipped: String(skipped) } } : record;
-        response.write(encodeEvent('message', marked));
-      }
-      skipped = 0;
-    };
-    const stop = events.subscribe(resource, (record) => {
-      if (skipped > 0 || response.writableLength > streamBytesMax) skipped += 1;
-      else response.write(encodeEvent('message', record));
-    });
-    response.on('drain', () => {
-      if (skipped > 0) dump();
-    });
+    const feed = new EventFeed(
+      () => events.dump(resource),
+      (record) => response.write(encodeEvent('message', record)),
+      () => response.writableLength,
+      streamBytesMax,
+    );
+    const stop = events.subscribe(resource, (record) => feed.offer(record));
+    response.on('drain', () => feed.drained());
     const end = (): void => {
       response.end();
     };
@@ -223,7 +216,7 @@ export class ControlServer {
       stop();
       this.ending.signal.removeEventListener('abort', end);
     });
-    dump();
+    feed.start();
   }
 
   private refusal(thrown: unknown): DrbdtsError {

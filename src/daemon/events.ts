@@ -93,6 +93,10 @@ export function dumpRecords(snapshots: readonly NativeSnapshot[], time: string):
   return records;
 }
 
+function stillThere(snapshot: NativeSnapshot, entry: Entry): boolean {
+  return snapshot.volumes.some((volume) => String(volume.volume) === entry.identity.volume);
+}
+
 /** What happened to one resource between two snapshots; null is "down". Destroyed parts come first, innermost first. */
 export function diffRecords(before: NativeSnapshot | null, after: NativeSnapshot | null, time: string): EventRecord[] {
   const old = new Map((before === null ? [] : entriesOf(before)).map((entry) => [keyOf(entry), entry]));
@@ -102,7 +106,8 @@ export function diffRecords(before: NativeSnapshot | null, after: NativeSnapshot
   const named = before !== null && after !== null && !hasNet(before) && hasNet(after);
   const records: EventRecord[] = [];
   for (const [key, entry] of [...old].reverse()) {
-    if (!freshKeys.has(key) && !named) records.push({ time, verb: 'destroy', object: entry.object, attributes: entry.identity });
+    const renamed = named && (entry.object === 'connection' || (entry.object === 'peer-device' && stillThere(after, entry)));
+    if (!freshKeys.has(key) && !renamed) records.push({ time, verb: 'destroy', object: entry.object, attributes: entry.identity });
   }
   for (const entry of fresh) {
     const previous = old.get(keyOf(entry));
