@@ -1,8 +1,11 @@
 /** What `primary --force` may lose, told before it happens. */
 import type { ResourceStatus, VolumeStatus } from '../control/messages.js';
+import { connectionStates } from '../shared/terms.js';
 import { volumeName } from './format-volume.js';
 
 const peerMayKnowMore: ReadonlySet<string> = new Set(['UpToDate', 'Consistent', 'DUnknown', 'Outdated']);
+
+const connected = connectionStates.indexOf('Connected');
 
 /** One or more lines per volume whose data would be declared UpToDate; none when force changes nothing. */
 export function formatForcedPrimaryLoss(resource: ResourceStatus): string[] {
@@ -21,7 +24,7 @@ function lossOf(resource: ResourceStatus, volume: VolumeStatus): string[] {
       lines.push(`${name}: ${volume.outOfSyncKib} KiB of it are not known to be current; a file system on it may be damaged`);
     }
   }
-  if (volume.connection === 'StandAlone' || volume.connection === 'WFConnection' || volume.connection === 'Unconnected') {
+  if (connectionStates.indexOf(volume.connection) < connected) {
     lines.push(
       `${name}: ${peer} is not connected; what it was given since then is not here and is overwritten when it comes back as SyncTarget`,
     );

@@ -7,7 +7,7 @@ import { protocolVersions } from '../shared/version.js';
 import { type Painter, plainPainter, toneOf } from './color.js';
 import { alignColumns } from './format-columns.js';
 import { formatAmounts, formatBar, formatPercent, formatSpeed, progressPerMille, progressWord } from './format-progress.js';
-import { drivesResync, isUnconfigured, showsProgress, volumeName } from './format-volume.js';
+import { drivesResync, isListedUnconfigured, showsProgress, volumeName } from './format-volume.js';
 
 export interface StatusTableOptions {
   readonly paint?: Painter;
@@ -51,7 +51,7 @@ function volumeEntries(resource: ResourceStatus, volume: VolumeStatus, first: bo
     ...sentences(resource, volume, first).map((text) => noteIndent + text),
     ...(options.verbose ? details(resource, volume) : []),
   ];
-  if (isUnconfigured(resource, volume)) return [{ cells: [name, 'Unconfigured'], notes }];
+  if (isListedUnconfigured(resource, volume)) return [{ cells: [name, 'Unconfigured'], notes }];
 
   // 8.4 prints no letter without a network configuration, and the table then shows the flags in its column
   const letter = volume.connection === 'StandAlone' || resource.protocol.trim() === '' ? volume.flags : resource.protocol;

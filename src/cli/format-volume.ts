@@ -3,9 +3,14 @@ import type { ResourceStatus, VolumeStatus } from '../control/messages.js';
 
 const progressStates: ReadonlySet<string> = new Set(['SyncSource', 'SyncTarget', 'VerifyS', 'VerifyT']);
 
-/** 8.4 calls a minor with neither network nor disk Unconfigured; so is every volume of a resource that is down. */
+/** drbdadm calls a minor with neither network nor disk Unconfigured; so is every volume of a resource that is down. */
 export function isUnconfigured(resource: ResourceStatus, volume: VolumeStatus): boolean {
   return !resource.up || (volume.connection === 'StandAlone' && volume.disk === 'Diskless');
+}
+
+/** /proc/drbd, and so the table, names a Primary with neither network nor disk all the same: somebody may have it open. */
+export function isListedUnconfigured(resource: ResourceStatus, volume: VolumeStatus): boolean {
+  return isUnconfigured(resource, volume) && (!resource.up || volume.role === 'Secondary');
 }
 
 /** True in the four states in which /proc/drbd shows a progress bar: running, not paused. */

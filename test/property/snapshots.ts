@@ -9,14 +9,18 @@ const uuid = fc
   .bigInt(0n, (1n << 64n) - 1n)
   .map((value) => value.toString(16).toUpperCase().padStart(16, '0'));
 
+/** Any state, that of a volume that has nothing more often. */
+const connection = fc.oneof({ weight: 5, arbitrary: fc.constantFrom(...connectionStates) }, { weight: 1, arbitrary: fc.constant('StandAlone' as const) });
+const disk = fc.oneof({ weight: 4, arbitrary: fc.constantFrom(...diskStates) }, { weight: 1, arbitrary: fc.constant('Diskless' as const) });
+
 /** One volume whose number and minor are given. */
 export function volumeOf(volume: number, minor: number): fc.Arbitrary<NativeVolumeSnapshot> {
   return fc
     .record({
       deviceUp: fc.boolean(),
-      disk: fc.constantFrom(...diskStates),
+      disk,
       peerDisk: fc.constantFrom(...diskStates),
-      connection: fc.constantFrom(...connectionStates),
+      connection,
       role: fc.constantFrom(...roles),
       peerRole: fc.constantFrom(...roles),
       sizeSectors: fc.bigInt(0n, 1n << 45n),
@@ -49,7 +53,7 @@ export function resourceOf(name: string, firstMinor: number, count: number): fc.
   return fc
     .record({
       protocol: fc.constantFrom('A', 'B', 'C', ' '),
-      connection: fc.constantFrom(...connectionStates),
+      connection,
       role: fc.constantFrom(...roles),
       peerRole: fc.constantFrom(...roles),
       connectionReason: fc.constantFrom('', 'peer did not answer', 'two\nlines "here"'),

@@ -144,7 +144,7 @@ describe('after a crash of the daemon', () => {
     );
     fc.assert(
       fc.property(record, fc.nat(), fc.constantFrom('', '0', '}', 'null'), (good, at, put) => {
-        const text = formatRunState({ resources: { [good.config.name]: good } });
+        const text = formatRunState({ resources: { [good.config.name]: good } }).trimEnd();
         const cut = at % text.length;
         const read = parseRunState(text.slice(0, cut) + put + text.slice(cut + 1));
         for (const [name, entry] of Object.entries(read?.resources ?? {})) {
