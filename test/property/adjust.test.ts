@@ -5,10 +5,10 @@ import fc from 'fast-check';
 import { type AdjustStep, adjustPlan, changedResources } from '../../src/config/diff.js';
 import { type OptionValues, optionsOf, type Section } from '../../src/config/options.js';
 import type { ResourceConfig } from '../../src/config/types.js';
-import { goodResource, hostOf, sectionOf } from './configurations.js';
+import { goodResource, hostOf, sectionOf, valueFor } from './configurations.js';
 import { replay } from './replay.js';
 
-const parameters = replay('adjust', 300);
+const parameters = replay('adjust', 500);
 const contradict = ['cram-hmac-alg', 'shared-secret', 'protocol', 'fencing', 'become-primary-on', 'size'];
 
 interface Change {
@@ -28,14 +28,19 @@ interface Change {
 /** Mostly nothing, so that plans of one step come up as often as big ones. */
 const rarely = <T>(often: T, other: fc.Arbitrary<T>): fc.Arbitrary<T> => fc.oneof({ weight: 2, arbitrary: fc.constant(often) }, { weight: 1, arbitrary: other });
 const none: OptionValues = {};
+/** A single option: nothing else that changes hides what it does. */
+const single = (section: Section): fc.Arbitrary<OptionValues> =>
+  fc
+    .constantFrom(...optionsOf(section).filter(({ name }) => !contradict.includes(name)))
+    .chain((spec) => valueFor(spec).map((value) => ({ [spec.name]: value })));
 const change: fc.Arbitrary<Change> = fc.record({
-  net: rarely(none, sectionOf('net', contradict)),
-  disks: fc.tuple(rarely(none, sectionOf('disk', contradict)), rarely(none, sectionOf('disk', contradict))),
+  net: rarely(none, fc.oneof(single('net'), sectionOf('net', contradict))),
+  disks: fc.tuple(rarely(none, fc.oneof(single('disk'), sectionOf('disk', contradict))), rarely(none, sectionOf('disk', contradict))),
   startup: rarely(none, sectionOf('startup', contradict)),
   handlers: rarely(none, sectionOf('handlers')),
   sizes: fc.tuple(fc.constantFrom(0, 4096, 8192), fc.constantFrom(0, 4096)),
   protocol: fc.constantFrom('A', 'B', 'C'),
-  secret: rarely('', fc.stringMatching(/^secret[a-z]{10}$/)),
+  secret: fc.oneof({ weight: 5, arbitrary: fc.constant('') }, fc.stringMatching(/^secret[a-z]{10}$/)),
   port: rarely(7788, fc.constant(7799)),
   minor: rarely(0, fc.constant(5)),
   peerDisk: rarely('/dev/sdb', fc.constant('/dev/sdc')),

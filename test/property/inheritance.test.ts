@@ -163,7 +163,7 @@ describe('volumes', () => {
             `r${index}`,
             {
               on: {
-                a: { address: `10.0.0.1:${entry.port}`, device: `/dev/drbd${entry.minor}`, disk: entry.disk, 'meta-disk': write(entry) },
+                a: { address: `10.0.0.1:${entry.port}`, device: `/dev/name${index} minor ${entry.minor}`, disk: entry.disk, 'meta-disk': write(entry) },
                 b: { address: `10.0.0.2:${8000 + index}`, device: `/dev/drbd${index}`, disk: `/dev/other${index}`, 'meta-disk': 'internal' },
               },
             },
