@@ -271,6 +271,7 @@ void ResourceImpl::AttachBitmapNext(Volume& v) {
   v.size_sectors = v.attach_size;
   v.disk_phase = Volume::DiskPhase::kWriteBack;
   v.write_all_pages = true;
+  v.write_cursor = 0;
   AttachWriteBack(v);
 }
 

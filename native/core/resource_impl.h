@@ -449,6 +449,7 @@ struct ResourceImpl {
   void Drop(Conn how, bool stand_alone, const std::string& why);
   void DropLater(Conn how, bool stand_alone, const std::string& why);
   void LostPeer(Volume& v);
+  void SettleNegotiation(Volume& v);
   void SetConnection(Conn c);
   bool SendPacket(LinkId link, const Packet& p, const uint8_t* payload = nullptr, uint32_t payload_bytes = 0, uint64_t cookie = 0);
   bool SendData(uint16_t volume, Command c, PacketBody body, const uint8_t* payload = nullptr, uint32_t bytes = 0, uint64_t cookie = 0);

@@ -573,7 +573,21 @@ void ResourceImpl::Drop(Conn how, bool stand_alone, const std::string& why) {
   Changed();
 }
 
+/// The peer went while our disk was being attached: nobody is left to compare it with. Under users who saw newer data it stays out.
+void ResourceImpl::SettleNegotiation(Volume& v) {
+  State s = v.state;
+  s.disk = v.disk_before_negotiating;
+  const bool older = v.exposed_on_peer || WithoutRoleBit(v.super_block.uuids.current) != WithoutRoleBit(v.exposed_uuid);
+  if (s.role == Role::kPrimary && v.exposed_uuid != 0 && older) {
+    v.reason = "the connection was lost while the disk was being attached, and its users have seen newer data: attach it when the peer is back";
+    Log(2, v.index, v.reason);
+    s.disk = Disk::kFailed;
+  }
+  Force(v, s);
+}
+
 void ResourceImpl::LostPeer(Volume& v) {
+  if (v.state.disk == Disk::kNegotiating) SettleNegotiation(v);
   v.have_peer_uuids = v.have_peer_sizes = v.params_done = v.consider_resync = false;
   v.bitmap_out.reset();
   v.bitmap_in.reset();

@@ -162,6 +162,7 @@ void ResourceImpl::MovePump(Volume& v) {
     v.super_block.al_offset = v.layout.al_offset;
     v.super_block.bm_offset = v.layout.bm_offset;
     v.write_all_pages = true;
+    v.write_cursor = 0;
     v.move_step = 1;
     return;
   }

@@ -83,7 +83,7 @@ void ResourceImpl::FreezeForFencing(Volume& v, State& next) {
     next.susp_fen = old.susp_fen;
   } else if (next.susp_fen && next.conn >= Conn::kConnected && old.conn < Conn::kConnected) {
     // The peer is back, though not complete: what is at stake can be seen again. It stays unsettled until somebody answers.
-    next.susp_fen = false;
+    next.susp_fen = v.new_uuid_after_fence = false;
     v.fence_due = v.fence_open;
   }
 }
@@ -296,12 +296,12 @@ void ResourceImpl::OnFenceAnswer(Volume& v, int exit_code) {
   if (out) {
     v.fence_open = false;
     if (!connected && !v.fence_self) s.pdsk = exit_code == 3 ? Disk::kInconsistent : Disk::kOutdated;
-    if (v.new_uuid_after_fence && v.meta_ok()) {
-      v.new_uuid_after_fence = false;
+    // A peer whose disk is back has been compared with in the old generation.
+    if (v.new_uuid_after_fence && v.meta_ok() && (!connected || (s.conn == Conn::kConnected && s.pdsk < Disk::kInconsistent))) {
       NewCurrent(v);
       if (connected) v.after_meta.send_uuids = true;
     }
-    s.susp_fen = false;
+    v.new_uuid_after_fence = s.susp_fen = false;
     Force(v, s);
     UpdateMetaFlags(v);
   } else if (connected) {

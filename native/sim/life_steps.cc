@@ -84,9 +84,10 @@ void Life::Elect(int first) {
   }
   for (const int k : {first, 1 - first}) {
     if (Primary(0) || Primary(1) || !N(k).alive() || !Finished(k) || findings_.any()) continue;
-    const State s = N(k).state();
-    if (!Holds(k) && s.conn < Conn::kConnected) continue;
-    if (apart_ == (2u >> k) && s.conn < Conn::kConnected && !rng_.Chance(20)) continue;  // would be a split brain of our own making
+    // What a node believes of its connection may be out of date: both must see it.
+    const bool together = N(0).state().conn >= Conn::kConnected && N(1).state().conn >= Conn::kConnected;
+    if (!Holds(k) && !together) continue;
+    if (apart_ == (2u >> k) && !together && !rng_.Chance(20)) continue;  // would be a split brain of our own making
     Promote(k);
   }
 }

@@ -79,6 +79,7 @@ void Node::WriteMd(const SuperBlock& sb) {
 }
 
 void Node::Start(uint64_t seed) {
+  if (world_.dying_[index_]) Crash(crash_power_);  // it died a moment ago, and nobody has taken notice yet
   for (size_t i = 0; i < memory_.size(); ++i) arena_[i] = std::make_unique<PageArena>(std::span<uint8_t>(Aligned(memory_[i]), kArenaBytes));
   std::array<uint8_t, 32> s{};
   std::memcpy(s.data(), &seed, 8);

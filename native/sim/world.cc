@@ -181,6 +181,7 @@ void World::Carry(Node& n) {
       todo.swap(n.resource->actions());
       for (const Action& a : todo) {
         if (n.crash_after_ == 0) {
+          Refresh(n);  // what it had become is known to those who keep the books
           n.alive_ = false;
           dying_[n.index_] = true;
           return;
