@@ -25,6 +25,11 @@ void ResourceImpl::StepAttach() {
   }
   for (auto& v : volumes) {
     if (!Selected(*v)) continue;
+    if (v->attach_code == 0 && v->disk_phase == Volume::DiskPhase::kClosed) {  // it failed between being attached and being written down
+      v->attach_code = 118;
+      v->attach_text = "IO error(s) occurred during initial access to meta-data.";
+      v->attach_detail = v->reason;
+    }
     if (v->attach_code == 0 && (v->disk_phase != Volume::DiskPhase::kOpen || v->state.disk == Disk::kAttaching || !MetaIdle(*v))) return;
     if (v->attach_code != 0 && v->disk_phase != Volume::DiskPhase::kClosed) return;
   }

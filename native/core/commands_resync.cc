@@ -77,6 +77,10 @@ void ResourceImpl::StepVerify() {
       ++at_volume;
       continue;
     }
+    if (substep == 0 && (v.state.conn == Conn::kVerifyS || v.state.conn == Conn::kVerifyT)) {
+      Finish(Verdict::kResyncRunning, "online verify is running already");
+      return;
+    }
     State s = v.state;
     s.conn = Conn::kVerifyS;
     State out;

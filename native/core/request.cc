@@ -262,6 +262,10 @@ void ResourceImpl::StartFlush(uint16_t slot) {
   Volume& v = V(a.volume);
   a.phase = AppRequest::Phase::kActive;
   a.sent_at = now;
+  if (v.state.disk != Disk::kUpToDate && !(Linked() && v.state.conn >= Conn::kConnected && v.state.pdsk == Disk::kUpToDate)) {
+    CompleteApp(slot, kEio);  // no good copy is in reach: nobody can say that anything is safe
+    return;
+  }
   flush_forecast.OnFlush();
   if (v.has_disk() && v.config.options.disk_flushes && v.writes_durable != v.writes_done) {
     a.local_pending = true;

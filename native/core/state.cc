@@ -109,6 +109,13 @@ State DecodeState(uint32_t word) {
   return s;
 }
 
+namespace {
+bool SyncsFromPeer(Conn c) {
+  return c == Conn::kStartingSyncT || c == Conn::kWFBitMapT || c == Conn::kWFSyncUuid || c == Conn::kSyncTarget || c == Conn::kPausedSyncT;
+}
+bool SyncsToPeer(Conn c) { return c == Conn::kStartingSyncS || c == Conn::kWFBitMapS || c == Conn::kSyncSource || c == Conn::kPausedSyncS; }
+}  // namespace
+
 State Sanitize(const State& wanted, const StateContext& context) {
   State s = wanted;
   // 1. Without a connection nothing is known of the peer, except that its disk may be known to be old.
@@ -117,12 +124,16 @@ State Sanitize(const State& wanted, const StateContext& context) {
     s.peer_isp = false;
     if (s.pdsk < Disk::kInconsistent || s.pdsk > Disk::kDUnknown) s.pdsk = Disk::kDUnknown;
   }
-  // 2. Resync and verify end with the disk of either side.
-  if (s.conn > Conn::kConnected && (s.disk <= Disk::kFailed || s.pdsk <= Disk::kFailed)) s.conn = Conn::kConnected;
-  // 3. Connected and not being resynced means up to date.
+  // 2. Resync and verify end with the disk of either side. What was to be a target does not become a good copy by that (8.4 would let it).
+  if (s.conn > Conn::kConnected && (s.disk <= Disk::kFailed || s.pdsk <= Disk::kFailed)) {
+    if (SyncsFromPeer(s.conn) && s.disk > Disk::kOutdated) s.disk = Disk::kOutdated;
+    if (SyncsToPeer(s.conn) && s.pdsk > Disk::kOutdated) s.pdsk = Disk::kOutdated;
+    s.conn = Conn::kConnected;
+  }
+  // 3. Connected and not being resynced means up to date; but an outdated disk was compared with nothing if the other side has none.
   if (s.conn >= Conn::kConnected && s.conn <= Conn::kPausedSyncT) {
-    s.disk = OutdatedIsCurrent(s.disk);
-    s.pdsk = OutdatedIsCurrent(s.pdsk);
+    if (s.disk != Disk::kOutdated || s.pdsk > Disk::kFailed) s.disk = OutdatedIsCurrent(s.disk);
+    if (s.pdsk != Disk::kOutdated || s.disk > Disk::kFailed) s.pdsk = OutdatedIsCurrent(s.pdsk);
   }
   ClampDisks(s);  // 4.
   // 5. A running resync that somebody pauses, a paused one that nobody does.

@@ -11,7 +11,7 @@ using Kind = Action::Kind;
 
 namespace {
 constexpr size_t kArenaBytes = 8u << 20;
-constexpr Limits kLimits{64u << 10, 2048, 32u << 10, 1024, 4096};
+constexpr Limits kLimits{64u << 10, 2048, 32u << 10, 2048, 4096};
 constexpr size_t kPage = 4096;
 
 // Buffers are used by one process after the other, life after life.

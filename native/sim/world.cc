@@ -304,6 +304,7 @@ void World::Execute(Node& n, const Action& a) {
     case Kind::kConnect: Later(n, 200, [this, &n] { Connect(n); }); break;
     case Kind::kCloseLink: CloseFrom(me, a.link); break;
     case Kind::kComplete:
+      Refresh(n);  // the core already is in the state that goes with the answer
       n.completed[a.tag] = a.error;
       for (Observer* o : observers) o->OnCompleted(n, a.volume, a.tag, a.error);
       break;

@@ -9,7 +9,7 @@ namespace drbdts::sim {
 
 class BoundsChecker : public Observer {
  public:
-  static constexpr size_t kActionsMax = 1024;    // what a core of the simulator reserves for one batch
+  static constexpr size_t kActionsMax = 2048;    // what a core of the simulator reserves for one batch
   BoundsChecker(World& world, Findings& findings) : world_(world), findings_(findings) {}
   /// After every step of the world.
   void Look();
