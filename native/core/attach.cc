@@ -300,6 +300,7 @@ void ResourceImpl::AttachWriteBack(Volume& v) {
 void ResourceImpl::AttachDone(Volume& v) {
   SuperBlock& sb = v.super_block;
   v.crashed_primary = (sb.flags & (kMdPrimaryInd | kMdCrashedPrimary)) != 0;
+  v.peer_out = (sb.flags & kMdPeerOutdated) != 0;
   sb.magic = kMdMagicV08Unclean;
   sb.flags &= ~(kMdAlClean | kMdFullSync | kMdAlDisabled);
   if (!v.config.options.al_updates) sb.flags |= kMdAlDisabled;

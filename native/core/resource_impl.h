@@ -301,6 +301,7 @@ struct Volume {
   bool fence_due = false;            // a handler is to be asked
   bool fence_again = false;          // things changed while one was running
   bool fence_self = false;           // it is our own disk
+  bool peer_out = false;             // the peer was confirmed to be out, and was not complete since
   UuidSet corrected_uuids;           // own set as the comparison corrected it
   bool use_corrected = false;
   bool equal_current = false;        // the resync began with equal current identifiers

@@ -58,32 +58,35 @@ void ResourceImpl::Force(Volume& v, const State& wanted) { Apply(v, Sanitize(wan
 /// `fence-self`.
 void ResourceImpl::FreezeForFencing(Volume& v, State& next) {
   if (v.config.options.fencing != Fencing::kResourceAndStonith) return;
+  const uint32_t complete = Complete(next);
+  if (complete == kBoth) v.peer_out = false;
   if (next.role != Role::kPrimary) {
     v.fence_open = v.fence_due = next.susp_fen = false;
     return;
   }
-  const uint32_t now_complete = Complete(next);
-  if (now_complete == kBoth) {
+  if (complete == kBoth) {
     v.fence_open = v.fence_due = v.new_uuid_after_fence = next.susp_fen = false;
     return;
   }
   const State& old = v.state;
   const bool promoted = old.role != Role::kPrimary;
+  const bool left = old.conn >= Conn::kConnected && next.conn < Conn::kConnected;
   // A promotion without connection has asked before.
   const uint32_t before = !promoted ? Complete(old) : next.conn >= Conn::kConnected ? kBoth : 0;
-  const bool left_unasked = v.fence_open && old.conn >= Conn::kConnected && next.conn < Conn::kConnected;
-  if (now_complete != 0 && ((before & ~now_complete) != 0 || left_unasked)) {
+  const bool lost = (before & ~complete) != 0 || (left && (v.fence_open || complete == kSelf));
+  if (lost && complete == kSelf && v.peer_out) {
+    // It was confirmed to be out before, and never came back in.
+    if (next.conn < Conn::kConnected && next.pdsk > Disk::kOutdated) next.pdsk = Disk::kOutdated;
+    next.susp_fen = old.susp_fen;
+  } else if (lost && complete != 0) {
     next.susp_fen = v.fence_open = v.fence_due = true;
     // Our generation stays the same until the answer, but the peer may lack what it never confirmed to be on its disk, or may come back
     // without it. Should we meet again in this generation, our marks decide, as after a crash of a Primary (rule 40).
     if (v.meta_ok() && next.disk == Disk::kUpToDate) v.crashed_primary = true;
-  } else if (old.conn >= Conn::kConnected && next.conn < Conn::kConnected && now_complete == kSelf) {
-    // The peer was confirmed to be out while it was still here.
-    if (next.pdsk > Disk::kOutdated) next.pdsk = Disk::kOutdated;
-    next.susp_fen = old.susp_fen;
   } else if (next.susp_fen && next.conn >= Conn::kConnected && old.conn < Conn::kConnected) {
-    // The peer is back, though not complete: what is at stake can be seen again. It stays unsettled until somebody answers.
-    next.susp_fen = v.new_uuid_after_fence = false;
+    // The peer is back, though not complete. We have met in the old generation; whoever is asked next can see what its disk is worth.
+    v.new_uuid_after_fence = false;
+    if (!v.fence_open) next.susp_fen = false;
     v.fence_due = v.fence_open;
   }
 }
@@ -130,7 +133,8 @@ void ResourceImpl::UpdateMetaFlags(Volume& v) {
   }
   if (s.conn > Conn::kWFReportParams) f |= kMdConnectedInd;
   if (s.disk > Disk::kOutdated) f |= kMdWasUpToDate;
-  if (s.pdsk <= Disk::kOutdated && s.pdsk >= Disk::kInconsistent && !v.fence_open) f |= kMdPeerOutdated;
+  const bool peer_out = v.config.options.fencing == Fencing::kResourceAndStonith ? v.peer_out : s.pdsk <= Disk::kOutdated && s.pdsk >= Disk::kInconsistent;
+  if (peer_out) f |= kMdPeerOutdated;
   if (v.crashed_primary) f |= kMdCrashedPrimary;
   if (f != v.super_block.flags) {
     v.super_block.flags = f;
@@ -295,6 +299,7 @@ void ResourceImpl::OnFenceAnswer(Volume& v, int exit_code) {
   State s = v.state;
   if (out) {
     v.fence_open = false;
+    v.peer_out = !v.fence_self;
     if (!connected && !v.fence_self) s.pdsk = exit_code == 3 ? Disk::kInconsistent : Disk::kOutdated;
     // A peer whose disk is back has been compared with in the old generation.
     if (v.new_uuid_after_fence && v.meta_ok() && (!connected || (s.conn == Conn::kConnected && s.pdsk < Disk::kInconsistent))) {

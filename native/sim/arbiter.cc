@@ -58,6 +58,7 @@ Arbitration::Arbitration(World& world, uint32_t volumes) : world_(world), volume
         return;
       }
       Agent& a = Of(i, volume);
+      NewLife(i, volume);
       a.fence = std::move(done);
       a.fence_self = name == "fence-self";
       a.fence_since = world_.now;
@@ -96,15 +97,24 @@ void Arbitration::EndFence(int node, uint32_t volume, int exit_code) {
   done(exit_code);
 }
 
+/// A new process knows what is on stable storage, and reads before it acts.
+void Arbitration::NewLife(int node, uint32_t volume) {
+  Agent& a = Of(node, volume);
+  if (a.life == world_.node(node).incarnation()) return;
+  a.life = world_.node(node).incarnation();
+  a.asking = false;
+  a.fence = nullptr;
+  a.incarnation = 0;
+  a.cut_off_since = 0;
+}
+
 void Arbitration::Look(int node, uint32_t volume) {
   Node& n = world_.node(node);
   Agent& a = Of(node, volume);
-  if (a.life != n.incarnation() || !n.alive()) {
-    a.life = n.incarnation();
-    a.asking = false;
+  NewLife(node, volume);
+  if (!n.alive()) {
     a.fence = nullptr;
-    a.incarnation = 0;        // a new process reads before it acts
-    if (!n.alive()) return;
+    return;
   }
   if (world_.now < n.paused_until || a.asking) return;
   const State& s = n.state(volume);

@@ -82,6 +82,7 @@ class Arbitration {
   enum class Ask : uint8_t { kRead, kSwapOut, kHandOver, kSwapBoth, kVouch };
   Agent& Of(int node, uint32_t volume) { return agents_[static_cast<size_t>(node) * volumes_ + volume]; }
   void Look();
+  void NewLife(int node, uint32_t volume);
   void Look(int node, uint32_t volume);
   void SelfFence(int node);
   bool MustHandOver(int node, uint32_t volume);

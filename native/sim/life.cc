@@ -124,8 +124,11 @@ bool Life::InSync() {
 /// InSync, and nothing under way.
 bool Life::Quiet() {
   if (application_->open() != 0) world_->Until([&] { return application_->open() == 0 || findings_.any(); }, 5 * kSec);
+  // Protocols A and B answer before the peer has it all: look twice.
+  int idle = options_.protocol == ReplicationProtocol::kC ? 1 : 0;
   for (int i = 0; i < 50 && application_->open() == 0 && InSync() && !findings_.any(); ++i) {
-    if (world_->Idle()) return true;
+    idle = world_->Idle() ? idle + 1 : 0;
+    if (idle == 2) return true;
     world_->For(2 * world_->disk_delay + 1000);
   }
   return false;
@@ -158,6 +161,8 @@ void Life::OnState(Node& node, uint16_t volume, const State& before) {
   if (before.role == Role::kPrimary && s.role != Role::kPrimary) last_primary_ = i;
   was_primary_ = s.role == Role::kPrimary ? was_primary_ | 1u << i : was_primary_ & ~(1u << i);
   if (s.role == Role::kPrimary && s.conn < Conn::kConnected) apart_ |= 1u << i;
+  // The one who had everything is gone, too, and the register lets this one serve: with what its cache did not lose.
+  if (s.role == Role::kPrimary && before.role != Role::kPrimary && (lost_power_ >> i & 1) != 0) application_->ForgetUnflushed();
   // Protocols A and B acknowledge what only the socket has; without a disk of its own the node has nothing to send again.
   if (options_.protocol != ReplicationProtocol::kC && s.role == Role::kPrimary && s.disk != CoreDisk::kUpToDate && before.conn >= Conn::kConnected &&
       s.conn < Conn::kConnected) {
@@ -169,7 +174,7 @@ void Life::OnState(Node& node, uint16_t volume, const State& before) {
     if (!d.fail_reads && !d.fail_writes && !d.fail_meta && !d.full) holders_[volume] |= 1u << k;
   }
   if (InSync()) {
-    apart_ = 0;
+    apart_ = lost_power_ = 0;
     split_brain_ = trouble_ = false;
   }
 }

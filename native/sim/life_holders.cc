@@ -54,6 +54,7 @@ void Life::OnDied(Node& node, bool power) {
     if ((holders_[v] & ~(1u << i)) == 0 || (apart_ >> i & 1) != 0) application_->model(v).ForgetUnflushed();
     if ((holders_[v] & ~(1u << i)) != 0) holders_[v] &= ~(1u << i);
   }
+  if (power) lost_power_ |= 1u << i;
   if (power && (served || last_primary_ == i)) powerless_primary_ = i;
   if (options_.protocol != ReplicationProtocol::kC) application_->ForgetUnflushed();
   if (served) last_primary_ = i;

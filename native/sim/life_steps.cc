@@ -205,8 +205,23 @@ void Life::ArbiterStep(const Step& step) {
   }
 }
 
+/// Both nodes get the protocol that one of them has: a change reached only one.
+void Life::AlignProtocol() {
+  bool differs = false;
+  for (int i = 0; i < 2; ++i) {
+    for (const std::string& l : N(i).log) differs = differs || l.find("incompatible protocol settings") != std::string::npos;
+  }
+  if (!differs || N(0).state().conn >= Conn::kConnected) return;
+  for (int i = 0; i < 2; ++i) {
+    NetOptions net = N(i).config.net;
+    net.protocol = N(i).config.net.protocol = options_.protocol;
+    Command(i, Kind::kNetOptions, [&net](AdminCommand& c) { c.net = net; });
+  }
+}
+
 /// Connects what stands alone; a split brain loses the side that holds less.
 void Life::Solve() {
+  AlignProtocol();
   if (N(0).state().conn != Conn::kStandAlone && N(1).state().conn != Conn::kStandAlone) return;
   int victim = -1;
   if (split_brain_) {

@@ -150,6 +150,15 @@ void World::For(TimeUs duration) {
   }
 }
 
+bool World::Idle() const {
+  for (const auto& c : connections_) {
+    for (const Pipe& p : c->to) {
+      if (!p.empty()) return false;
+    }
+  }
+  return node_[0]->io_open_.empty() && node_[1]->io_open_.empty();
+}
+
 // ---- a node's edges ----
 
 void World::BuryTheDead() {

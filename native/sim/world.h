@@ -35,8 +35,8 @@ class World {
   void For(TimeUs duration);
   /// Calls `f` then. It belongs to nobody: crashes do not take it away.
   void At(TimeUs when, std::function<void()> f);
-  /// No disk I/O under way on either node.
-  bool Idle() const { return node_[0]->io_open_.empty() && node_[1]->io_open_.empty(); }
+  /// Nothing under way on either disk or between the nodes.
+  bool Idle() const;
   void Note(const std::string& what);
 
   // ---- network ----

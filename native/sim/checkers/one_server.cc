@@ -37,6 +37,7 @@ void OneServerChecker::OnCompleted(Node& node, uint16_t volume, uint64_t tag, in
 void OneServerChecker::Acknowledged(int node, uint32_t volume) {
   const State& s = world_.node(node).state(volume);
   if (s.conn >= Conn::kConnected && s.pdsk == core::Disk::kUpToDate) return;  // the peer has it, too
+  if (s.susp_fen) return;  // frozen: it answers only what both had before
   apart_[volume] |= 1u << node;
   if (arbiter_ && apart_[volume] == 3) {
     findings_.Report("one server", "both nodes acknowledged writes without each other under an arbiter, volume " + std::to_string(volume) + ", last node " +
