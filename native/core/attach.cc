@@ -283,6 +283,11 @@ void ResourceImpl::AttachWriteBack(Volume& v) {
     return;
   }
   if (v.write_all_pages || v.page_writes != 0) return;
+  // Writes that only the peer gets, handed in before: it marks them as missing here when it carries them out, which has to be before we
+  // compare.
+  for (const AppRequest& a : app) {
+    if (a.phase == AppRequest::Phase::kActive && a.volume == v.index && a.io.op != BlockOp::kRead && a.net_pending != 0) return;
+  }
   SuperBlock& sb = v.super_block;
   if (!sb.clean() && (sb.flags & kMdPrimaryInd) != 0) {
     // The bitmap on disk says everything the log does: say so, before the log is overwritten. A power failure in the middle of that would

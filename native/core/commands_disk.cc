@@ -102,6 +102,8 @@ bool ResourceImpl::DetachNow(Volume& v) {
       ++substep;
       return false;
     default: {
+      // The clean super block went out behind a flush: what the peer wrote here is safe without the disk.
+      for (uint32_t i = 0; i < receive_epochs.size() && !current.admin.force; ++i) receive_epochs.At(i).volumes &= static_cast<uint16_t>(~(1u << v.index));
       State s = v.state;
       s.disk = Disk::kFailed;
       Force(v, s);

@@ -17,7 +17,7 @@ void ResourceImpl::StepPrimary() {
       return;
     }
     Volume& v = V(static_cast<uint16_t>(at_volume));
-    if (conn == Conn::kWFReportParams || (v.state.disk == Disk::kAttaching) ||
+    if (conn == Conn::kWFReportParams || v.state.conn == Conn::kWFReportParams || (v.state.disk == Disk::kAttaching) ||
         (v.state.disk == Disk::kNegotiating && v.state.conn >= Conn::kWFReportParams)) {
       return;  // in transient state: look again when it has settled
     }

@@ -379,7 +379,13 @@ void ResourceImpl::PumpReceiveEpochs() {
     if (!e.flushing) {
       e.flushing = true;
       for (auto& v : volumes) {
-        if ((e.volumes >> v->index & 1) == 0 || !v->has_disk() || !v->config.options.disk_flushes) continue;
+        if ((e.volumes >> v->index & 1) == 0) continue;
+        if (!v->has_disk() && Linked()) {
+          // Losing the connection is what makes the peer remember its blocks as out of sync.
+          DropLater(Conn::kNetworkFailure, false, "the local disk failed before it was flushed: the peer must not count on this epoch");
+          return;
+        }
+        if (!v->has_disk() || !v->config.options.disk_flushes) continue;
         Action& a = Do(Action::Kind::kDiskFlush, v->index);
         a.io = MakeIoId(IoKind::kPeerFlush, v->index, connection_number);
         ++v->io_in_flight;

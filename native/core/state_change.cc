@@ -212,6 +212,14 @@ void ResourceImpl::AfterChange(Volume& v, const State& old) {
     }
   }
 
+  // A Primary whose disk comes back while nobody else is there: what it writes now, the peer does not have. The peer may have begun a
+  // generation of its own when our disk went.
+  if (s.role == Role::kPrimary && old.disk < Disk::kUpToDate && s.disk == Disk::kUpToDate && s.conn < Conn::kConnected && old.role == Role::kPrimary &&
+      v.meta_ok() && v.super_block.uuids.bitmap == 0) {
+    if (s.susp_fen) v.new_uuid_after_fence = true;
+    else NewCurrent(v);
+  }
+
   // The peer's disk is unknown and we go on as Primary: ask the fence-peer handler.
   if (v.config.options.fencing == Fencing::kResourceOnly && s.role == Role::kPrimary && s.conn < Conn::kConnected && old.conn >= Conn::kConnected &&
       s.pdsk > Disk::kOutdated) {

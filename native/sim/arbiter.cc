@@ -75,10 +75,10 @@ void Arbitration::Look() {
   world_.At(world_.now + kLookEvery, [this] { Look(); });
 }
 
-void Arbitration::SelfFence(int node) {
-  world_.At(world_.now + world_.rng.Below(kSec), [this, node, life = world_.node(node).incarnation()] {
+void Arbitration::SelfFence(int node, uint32_t volume) {
+  world_.At(world_.now + world_.rng.Below(kSec), [this, node, volume, life = world_.node(node).incarnation()] {
     Node& n = world_.node(node);
-    if (n.alive() && n.incarnation() == life && n.state().susp_fen) n.Crash(world_.rng.Chance(50));
+    if (n.alive() && n.incarnation() == life && n.state(volume).susp_fen) n.Crash(world_.rng.Chance(50));
   });
 }
 
@@ -92,7 +92,7 @@ void Arbitration::EndFence(int node, uint32_t volume, int exit_code) {
   if (exit_code == kWeAreOut) {
     ++denials;
     // It may not go on, and what it holds cannot be taken away under its users: the node fences itself.
-    if (serves) SelfFence(node);
+    if (serves) SelfFence(node, volume);
   }
   done(exit_code);
 }
@@ -124,7 +124,7 @@ void Arbitration::Look(int node, uint32_t volume) {
   const bool cut_off = s.role == Role::kPrimary && s.susp_fen && s.conn < Conn::kConnected && s.disk != core::Disk::kUpToDate;
   if (!cut_off) a.cut_off_since = 0;
   else if (a.cut_off_since == 0) a.cut_off_since = world_.now;
-  else if (world_.now > a.cut_off_since + kCutOff) SelfFence(node);
+  else if (world_.now > a.cut_off_since + kCutOff) SelfFence(node, volume);
   if (a.fence) {
     if (together) {
       EndFence(node, volume, kUnreachable);  // nobody is out

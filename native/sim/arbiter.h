@@ -84,7 +84,7 @@ class Arbitration {
   void Look();
   void NewLife(int node, uint32_t volume);
   void Look(int node, uint32_t volume);
-  void SelfFence(int node);
+  void SelfFence(int node, uint32_t volume);
   bool MustHandOver(int node, uint32_t volume);
   bool ServesAlone(int node, uint32_t volume);
   void Send(int node, uint32_t volume, Ask what);

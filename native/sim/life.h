@@ -97,10 +97,11 @@ class Life : private Observer {
 
   uint32_t holders_[2] = {3, 3};     // per volume: who has every acknowledged write
   uint32_t apart_ = 0;               // who was Primary without the other since they last were one
+  uint32_t apart_of_[2] = {0, 0};    // the same per volume
   uint32_t was_primary_ = 0;         // who was Primary in its last life
   uint32_t lost_power_ = 0;          // whose cache was lost since they last were one
   int last_primary_ = -1, powerless_primary_ = -1;
-  bool split_brain_ = false, trouble_ = false, discarding_ = false, full_sync_ = false, parted_ = false;
+  bool split_brain_ = false, trouble_ = false, discarding_ = false, forced_resync_ = false, parted_ = false;
   uint64_t starts_ = 0;
   bool ending_ = false;
 };

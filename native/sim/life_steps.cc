@@ -39,7 +39,9 @@ void Life::Start(int i) {
   world_->Note(std::string("start of ") + N(i).name());
   for (auto& d : N(i).disks) d->fail_reads = d->fail_writes = d->fail_meta = d->full = false;
   // A Primary that lost its power and comes back before the other took over is the source of the resync (rule 40).
-  if (powerless_primary_ == i && (apart_ >> (1 - i) & 1) == 0) application_->ForgetUnflushed();
+  for (uint32_t v = 0; v < options_.volumes && powerless_primary_ == i; ++v) {
+    if ((apart_of_[v] >> (1 - i) & 1) == 0) application_->model(v).ForgetUnflushed();
+  }
   if (powerless_primary_ == i) powerless_primary_ = -1;
   N(i).paused_until = 0;
   N(i).log.clear();
@@ -128,6 +130,7 @@ void Life::Admin(const Step& step) {
   const auto risky = [&](int loser, Kind kind) {
     if (careful && !Without(loser)) return;
     trouble_ = true;
+    forced_resync_ = forced_resync_ || kind == Kind::kInvalidate || kind == Kind::kInvalidateRemote;
     if (Command(i, kind, set) < 1) Keep(loser);
   };
   if (verb == "attach") Attach(i);
@@ -230,9 +233,14 @@ void Life::Solve() {
     if (!Without(victim) && options_.rules == Rules::kOracle) findings_.Report("acknowledged", "both sides of a split brain hold acknowledged data that the other lacks");
   }
   split_brain_ = false;
-  for (int i = 0; i < 2 && options_.rules == Rules::kAnarchy; ++i) {
-    // A Primary that would have to become the target, or one of two.
-    if (Primary(i) && (N(i).state().conn == Conn::kStandAlone || Primary(1 - i))) Demote(i);
+  for (int i = 0; i < 2; ++i) {
+    if (!Primary(i)) continue;
+    // A Primary that would have to become the target, one whose disk is gone and whose peer has something else, or one of two.
+    bool told = false;
+    for (const std::string& l : N(i).log) {
+      told = told || l.find("but I am primary") != std::string::npos || l.find("or demote it") != std::string::npos;
+    }
+    if (told || (options_.rules == Rules::kAnarchy && (N(i).state().conn == Conn::kStandAlone || Primary(1 - i)))) Demote(i);
   }
   for (int i = 0; i < 2; ++i) {
     if (N(i).state().conn == Conn::kStandAlone) {
