@@ -386,6 +386,7 @@ void ResourceImpl::MaybeComplete(uint16_t slot) {
     v.held.Push(slot);
     return;
   }
+  if (!a.local_done && remote_ok) v.exposed_on_peer = true;  // our own disk may come back without it
   if (!a.local_done && !remote_ok) {
     // Nobody has it: the blocks may hold anything.
     SetOutOfSync(v, a.range);

@@ -39,12 +39,12 @@ void ClampDisks(State& s) {
   switch (s.conn) {
     case Conn::kWFBitMapT:
     case Conn::kPausedSyncT:
-    case Conn::kStartingSyncT:
     case Conn::kWFSyncUuid:
     case Conn::kBehind:
       own = {Disk::kInconsistent, Disk::kOutdated};
       peer = {Disk::kUpToDate, Disk::kUpToDate};
       break;
+    case Conn::kStartingSyncT:  // data declared invalid stay so if the connection goes before a resync begins: the identifiers are still equal
     case Conn::kSyncTarget:
       own = {Disk::kInconsistent, Disk::kInconsistent};
       peer = {Disk::kUpToDate, Disk::kUpToDate};

@@ -115,6 +115,10 @@ void Application::OnCompleted(Node& node, uint16_t volume, uint64_t tag, int err
   if (world_.trace && o.op != BlockOp::kRead) world_.Note(std::string("done on ") + node.name() + " write " + std::to_string(o.write) + " error " + std::to_string(error));
   switch (o.op) {
     case BlockOp::kRead:
+      if (may_be_replaced && may_be_replaced(node.index())) {
+        m.ReadEnds(o.begun);
+        break;
+      }
       for (uint64_t i = 0; i < o.bytes / 512 && error == 0 && check_contents; ++i) {
         const std::string bad = m.Read(o.data + i * 512, o.sector + i, o.begun);
         if (bad.empty()) continue;

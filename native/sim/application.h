@@ -27,6 +27,9 @@ class Application : public Observer {
   void ForgetUnflushed();
   /// Contents are not checked: a life whose operator throws acknowledged data away.
   bool check_contents = true;
+  /// May node i have been replaced without knowing it yet? Then what it reads may be old: a promotion asks the register, and no clock tells
+  /// the one that was cut off in time. It acknowledges no write.
+  std::function<bool(int node)> may_be_replaced;
   /// A write was acknowledged by node i.
   std::function<void(int node, uint32_t volume)> on_acknowledged;
   uint64_t writes = 0, reads = 0, errors = 0;

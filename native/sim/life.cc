@@ -32,6 +32,7 @@ Life::Life(const Scenario& scenario, Coverage* coverage, bool trace)
   application_ = std::make_unique<Application>(*world_, findings_, options_.volumes, options_.disk_bytes);
   application_->check_contents = options_.rules != Rules::kAnarchy;
   application_->on_acknowledged = [this](int node, uint32_t volume) { OnAcknowledged(node, volume); };
+  if (options_.rules == Rules::kArbiter) application_->may_be_replaced = [this](int node) { return (apart_ >> (1 - node) & 1) != 0; };
   one_server_ = std::make_unique<OneServerChecker>(*world_, findings_, options_.volumes, options_.rules == Rules::kArbiter);
   generations_ = std::make_unique<GenerationsChecker>(*world_, findings_, options_.volumes);
   tracked_ = std::make_unique<TrackedChecker>(*world_, findings_);
@@ -160,7 +161,8 @@ void Life::OnState(Node& node, uint16_t volume, const State& before) {
   if (s.conn == Conn::kSyncTarget && before.conn != Conn::kSyncTarget) ++statistics_.resyncs;
   if (before.role == Role::kPrimary && s.role != Role::kPrimary) last_primary_ = i;
   was_primary_ = s.role == Role::kPrimary ? was_primary_ | 1u << i : was_primary_ & ~(1u << i);
-  if (s.role == Role::kPrimary && s.conn < Conn::kConnected) apart_ |= 1u << i, apart_of_[volume] |= 1u << i;
+  // Several changes may come as one: it may have been Primary and alone for a moment in between.
+  if ((s.role == Role::kPrimary || before.role == Role::kPrimary) && s.conn < Conn::kConnected) apart_ |= 1u << i, apart_of_[volume] |= 1u << i;
   // The one who had everything is gone, too, and the register lets this one serve: with what its cache did not lose.
   if (s.role == Role::kPrimary && before.role != Role::kPrimary && (lost_power_ >> i & 1) != 0) application_->ForgetUnflushed();
   // Protocols A and B acknowledge what only the socket has; without a disk of its own the node has nothing to send again.
@@ -330,6 +332,7 @@ void Life::Wind() {
           if (options_.rules == Rules::kAnarchy && l.find("Unrelated data") != std::string::npos) parted_ = true;
         }
       }
+      if (options_.rules == Rules::kAnarchy && N(0).state().disk <= CoreDisk::kInconsistent && N(1).state().disk <= CoreDisk::kInconsistent) parted_ = true;
       if (!parted_) findings_.Report("ends", "the pair does not become Connected and UpToDate");
       return;
     }

@@ -68,6 +68,7 @@ class Life : private Observer {
   bool Without(int node);
   void Keep(int node);
   bool Holds(int node) const;
+  bool LostAlready(uint32_t volume) const;
   void OnAcknowledged(int node, uint32_t volume);
 
   void OnLog(Node& node, int volume, const std::string& text) override;

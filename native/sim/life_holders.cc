@@ -42,7 +42,11 @@ void Life::OnAcknowledged(int node, uint32_t volume) {
   if (s.conn >= Conn::kConnected && s.pdsk == CoreDisk::kUpToDate) has |= 1u << (1 - node);
   if ((has & holders_[volume]) != 0) holders_[volume] &= has;
   else if (has != 0) holders_[volume] = has;  // a fault that was expected to cost a node its disk did not
+  if (LostAlready(volume)) application_->model(volume).ForgetUnflushed();
 }
+
+/// After OnAcknowledged: the only node that had it lost its power before we knew.
+bool Life::LostAlready(uint32_t volume) const { return (holders_[volume] & ~lost_power_) == 0; }
 
 void Life::OnDied(Node& node, bool power) {
   const int i = node.index();

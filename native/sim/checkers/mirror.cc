@@ -35,10 +35,18 @@ void MirrorChecker::OnLog(Node& node, int volume, const std::string& text) {
     const int a = s.value[0], b = s.value[1];
     const bool symmetric = a == -b || (a == b && (a == 100 || a == -100 || a <= -1000));
     if (!symmetric) {
-      findings_.Report("mirror", "handshake of volume " + std::to_string(volume) + " with A=" + s.self[0] + " B=" + s.self[1] + ": A says " + std::to_string(a) +
-                                     ", B says " + std::to_string(b));
+      s.doubt = "handshake of volume " + std::to_string(volume) + " with A=" + s.self[0] + " B=" + s.self[1] + ": A says " + std::to_string(a) +
+                                     ", B says " + std::to_string(b);
     }
   }
+}
+
+void MirrorChecker::OnState(Node& node, uint16_t volume, const core::State&) {
+  Said& s = said_[volume];
+  if (s.doubt.empty()) return;
+  const core::Conn c = node.state(volume).conn;
+  if (c < core::Conn::kConnected) s.doubt.clear();
+  else if (c == core::Conn::kSyncSource || c == core::Conn::kSyncTarget) findings_.Report("mirror", s.doubt);
 }
 
 }  // namespace drbdts::sim

@@ -14,14 +14,15 @@ class MirrorChecker : public Observer {
  public:
   MirrorChecker(Findings& findings, uint32_t volumes) : findings_(findings), said_(volumes) {}
   void OnLog(Node& node, int volume, const std::string& text) override;
+  void OnState(Node& node, uint16_t volume, const core::State& before) override;
   uint64_t handshakes = 0;
 
  private:
   struct Said {
-    std::string sets[2];     // "self set / peer set" as each node printed them, by what they describe
     int value[2] = {0, 0};
     bool has[2] = {false, false};
     std::string self[2], peer[2];
+    std::string doubt;       // what differed; a finding once data flow on it (crossed sockets make connections that die before)
   };
   Findings& findings_;
   std::vector<Said> said_;
