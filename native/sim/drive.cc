@@ -69,6 +69,24 @@ void Drive::Retire() {
   }
 }
 
+Drive::Image Drive::Save() const {
+  Image image;
+  image.pages = memory_->pages;
+  for (const uint64_t page : image.pages) image.bytes.insert(image.bytes.end(), memory_->visible + page * 4096, memory_->visible + (page + 1) * 4096);
+  return image;
+}
+
+void Drive::Load(const Image& image) {
+  const std::vector<uint32_t> all = memory_->pages;
+  for (const uint64_t page : all) Write(page * 4096, nullptr, 4096, true);
+  for (size_t i = 0; i < image.pages.size(); ++i) Write(uint64_t{image.pages[i]} * 4096, image.bytes.data() + i * 4096, 4096, true);
+}
+
+void Drive::Resize(uint64_t size_bytes) {
+  if (size_bytes > kDiskBytesMax) std::abort();
+  size_ = size_bytes;
+}
+
 void Drive::PowerLoss(Rng& rng) {
   // Everything or nothing of the cache survives in two cases of three, else a wild mixture.
   const uint64_t odds = rng.Below(3);

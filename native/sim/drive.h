@@ -36,6 +36,17 @@ class Drive {
   /// Everything as it stands is durable (set-up).
   void Settle() { EndFlush(sequence_); }
 
+  /// All that reads would see now, to come back to with Load().
+  struct Image {
+    std::vector<uint32_t> pages;
+    std::vector<uint8_t> bytes;
+  };
+  Image Save() const;
+  /// The disk is as the image says; an empty one: all zeroes. Only while nothing is under way.
+  void Load(const Image& image);
+  /// It grows (or shrinks).
+  void Resize(uint64_t size_bytes);
+
   // What happens to I/O while these hold.
   bool fail_reads = false, fail_writes = false, fail_meta = false, full = false;
   TimeUs slow_until = 0, slow_by = 0;     // I/O issued before `slow_until` takes up to `slow_by` longer

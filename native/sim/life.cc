@@ -1,5 +1,7 @@
 #include "sim/life.h"
 
+#include <cstdlib>
+
 #include "sim/checkers/acknowledged.h"
 #include "sim/checkers/equal.h"
 
@@ -28,6 +30,7 @@ Life::Life(const Scenario& scenario, Coverage* coverage, bool trace)
   world_ = std::make_unique<World>(options_.disk_bytes, options_.seed, [this](ResourceConfig& c, int) { Configure(options_, c); });
   world_->trace = trace;
   world_->disk_delay = options_.disk_delay_us == 0 ? 1 : options_.disk_delay_us;
+  world_->net_delay = options_.net_delay_us;
   if (options_.window_bytes != 0) world_->Rough(options_.window_bytes);
   application_ = std::make_unique<Application>(*world_, findings_, options_.volumes, options_.disk_bytes);
   application_->check_contents = options_.rules != Rules::kAnarchy;
@@ -81,11 +84,13 @@ std::string Life::Run() {
 }
 
 void Life::SetUp() {
+  if (options_.disk_bytes_b != 0) N(1).ResizeDisks(options_.disk_bytes_b);
   for (int i = 0; i < 2; ++i) {
-    if (options_.full_first_sync) N(i).CreateMd();
+    if (options_.full_first_sync || options_.blank) N(i).CreateMd();
     else N(i).CreateMdInSync(kFirstUuid & ~uint64_t{1});
     Bring(i);
   }
+  if (options_.blank) return;
   if (options_.full_first_sync) {
     if (!world_->Until([&] { return N(0).state().conn == Conn::kConnected && N(1).state().conn == Conn::kConnected && Finished(0) && Finished(1); }, 120 * kSec)) {
       findings_.Report("ends", "the nodes do not find each other at the start");
@@ -145,7 +150,11 @@ void Life::CheckNow() {
   }
 }
 
-void Life::OnLog(Node&, int, const std::string& text) {
+void Life::OnLog(Node& node, int volume, const std::string& text) {
+  if (text.rfind("Began resync as", 0) == 0 && volume >= 0 && volume < 2) {
+    const size_t at = text.find('[');
+    if (at != std::string::npos) will_sync_[node.index()][volume] = std::strtoull(text.c_str() + at + 1, nullptr, 10);
+  }
   if (text.find("Split-Brain detected but") != std::string::npos) {
     split_brain_ = true;
     ++statistics_.split_brains;
@@ -274,6 +283,16 @@ void Life::Do(const Step& step) {
     case Verb::kWait: break;
     case Verb::kCheck: CheckNow(); break;
     case Verb::kArbiter: ArbiterStep(step); break;
+    case Verb::kAtPacket:
+    case Verb::kRelease:
+    case Verb::kSnapshot:
+    case Verb::kRollBack:
+    case Verb::kNewDisk:
+    case Verb::kDiskSize:
+    case Verb::kModifyDisk:
+    case Verb::kLoad:
+    case Verb::kHandler:
+    case Verb::kRemember: Scene(step); break;
     case Verb::kUntil: {
       std::string why;
       const bool reached = world_->Until([&] { return Condition(step.text, why) || findings_.any(); }, 300 * kSec);
@@ -294,7 +313,13 @@ void Life::Wind() {
   world_->Note("the faults stop");
   ending_ = true;
   world_->Heal();
+  load_left_ = 0;
+  for (const PacketTrigger& t : world_->TakeTriggers()) {
+    if (t.line == 0) continue;
+    findings_.Report("scenario", "line " + std::to_string(t.line) + ": " + core::CommandName(static_cast<core::Command>(t.command)) + " never came");
+  }
   for (int i = 0; i < 2; ++i) {
+    world_->Release(i);
     world_->Stall(i, 0);
     N(i).paused_until = 0;
     if (N(i).CrashPending()) N(i).CrashAfter(~uint64_t{0}, false);

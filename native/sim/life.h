@@ -62,7 +62,12 @@ class Life : private Observer {
   void CheckNow();
   void AlignProtocol();
   void Solve();
+  // ---- scenarios (life_scenes.cc) ----
+  void Scene(const Step& step);
+  void Load(int node, uint64_t sector, uint64_t span, core::TimeUs every);
   bool Condition(const std::string& text, std::string& why);
+  bool NodeCondition(Node& n, const std::string& words, std::string& why);
+  bool DisksEqual();
 
   // ---- who must have what (life_holders.cc) ----
   bool Without(int node);
@@ -103,6 +108,11 @@ class Life : private Observer {
   uint32_t lost_power_ = 0;          // whose cache was lost since they last were one
   int last_primary_ = -1, powerless_primary_ = -1;
   bool split_brain_ = false, trouble_ = false, discarding_ = false, forced_resync_ = false, parted_ = false;
+  bool waits_ = true;                // the next command is waited for
+  uint64_t load_left_ = 0;
+  Drive::Image image_[2];            // volume 0 as of the last snapshot
+  uint64_t remembered_[2] = {0, 0};  // current identifiers
+  uint64_t will_sync_[2][2] = {};    // node, volume: bits of the resync that was begun last
   uint64_t starts_ = 0;
   bool ending_ = false;
 };

@@ -1,6 +1,7 @@
 // What an application, an operator and an arbiter do in a life.
 #include <algorithm>
 #include <sstream>
+#include <utility>
 
 #include "sim/checkers/acknowledged.h"
 #include "sim/life.h"
@@ -57,6 +58,7 @@ int Life::Command(int i, Kind kind, const std::function<void(AdminCommand&)>& se
   const uint64_t id = N(i).next_command;
   N(i).last_code = -1000;
   N(i).Command(c);
+  if (!std::exchange(waits_, true)) return 1;
   world_->Until([&] { return N(i).last_done >= id || !N(i).alive() || findings_.any(); }, 60 * kSec);
   return N(i).alive() && N(i).last_done >= id ? N(i).last_code : -1000;
 }
@@ -113,16 +115,21 @@ void Life::Admin(const Step& step) {
   std::string verb, word;
   words >> verb;
   AdminCommand flags;
+  const uint64_t sectors = step.argument[1];
   std::string argument;
+  waits_ = true;
   while (words >> word) {
     if (word == "force") flags.force = true;
     else if (word == "discard-my-data") flags.discard_my_data = true;
     else if (word == "clear-bitmap") flags.clear_bitmap = true;
     else if (word == "tentative") flags.tentative = true;
+    else if (word == "assume-clean") flags.assume_clean = true;
+    else if (word == "async") waits_ = false;
     else argument = word;
   }
-  const auto set = [flags](AdminCommand& c) {
-    c.force = flags.force, c.discard_my_data = flags.discard_my_data, c.clear_bitmap = flags.clear_bitmap, c.tentative = flags.tentative;
+  const auto set = [flags, sectors](AdminCommand& c) {
+    c.force = flags.force, c.discard_my_data = flags.discard_my_data, c.clear_bitmap = flags.clear_bitmap, c.tentative = flags.tentative, c.assume_clean = flags.assume_clean;
+    c.sectors = sectors;
   };
   const bool careful = options_.rules != Rules::kAnarchy;
   const bool connected = N(i).state().conn == Conn::kConnected;
@@ -160,7 +167,7 @@ void Life::Admin(const Step& step) {
   else if (verb == "resume-io") {
     // Thawing what is frozen because the peer may serve is `--force` by another name.
     if (!careful || !N(i).state().susp_fen) Command(i, Kind::kResumeIo);
-  } else if (verb == "resize") Command(i, Kind::kResize);
+  } else if (verb == "resize") Command(i, Kind::kResize, set);
   else if (verb == "new-current-uuid") {
     if (!careful && (N(i).state().conn == Conn::kConnected || !flags.clear_bitmap)) Command(i, Kind::kNewCurrentUuid, set);
     else if (careful && InSync()) Command(i, Kind::kNewCurrentUuid);
@@ -250,60 +257,6 @@ void Life::Solve() {
       Command(i, Kind::kConnect, [](AdminCommand& c) { c.discard_my_data = true; });
     }
   }
-}
-
-bool Life::Condition(const std::string& text, std::string& why) {
-  std::istringstream words(text);
-  std::string word;
-  words >> word;
-  if (word == "in-sync") return InSync();
-  if (word == "split-brain") return statistics_.split_brains != 0;
-  if (word == "no-split-brain") return statistics_.split_brains == 0;
-  if (word == "equal") {
-    Findings equal;
-    for (uint32_t v = 0; v < options_.volumes; ++v) {
-      const uint64_t size = N(0).layout.usable_sectors * 512;
-      if (!std::equal(N(0).disk(v).bytes(), N(0).disk(v).bytes() + size, N(1).disk(v).bytes())) return false;
-    }
-    return true;
-  }
-  if (word == "idle") return application_->open() == 0 && Finished(0) && Finished(1);
-  if (word != "A" && word != "B") {
-    why = "expected in-sync, idle, equal, split-brain, no-split-brain, or A|B with cs=, role=, peer=, disk=, pdsk=, code=, susp=, alive=, log=, handler=, bits<=, bits>=";
-    return false;
-  }
-  Node& n = N(word == "B");
-  if (!n.alive()) {
-    words >> word;
-    why = "the node is not running";
-    return word == "alive=no";
-  }
-  const VolumeSnapshot& snap = n.snap();
-  const State& s = snap.state;
-  why = DescribeState(s) + " code " + std::to_string(n.last_code) + " bits " + std::to_string(snap.out_of_sync_bits);
-  while (words >> word) {
-    size_t eq = word.find('=');
-    const bool order = eq != std::string::npos && eq > 0 && (word[eq - 1] == '<' || word[eq - 1] == '>');
-    const std::string key = word.substr(0, eq == std::string::npos ? eq : order ? eq - 1 : eq);
-    std::string value = eq == std::string::npos ? "" : word.substr(eq + 1);
-    std::replace(value.begin(), value.end(), '_', ' ');
-    bool ok = false;
-    if (key == "cs") ok = value == ConnName(s.conn);
-    else if (key == "role") ok = value == RoleName(s.role);
-    else if (key == "peer") ok = value == RoleName(s.peer);
-    else if (key == "disk") ok = value == DiskName(s.disk);
-    else if (key == "pdsk") ok = value == DiskName(s.pdsk);
-    else if (key == "code") ok = value == std::to_string(n.last_code);
-    else if (key == "susp") ok = (value == "yes") == (s.susp || s.susp_fen || s.susp_nod);
-    else if (key == "alive") ok = value == "yes";
-    else if (key == "bits" && order) ok = word[eq - 1] == '<' ? snap.out_of_sync_bits <= std::stoull("0" + value) : snap.out_of_sync_bits >= std::stoull("0" + value);
-    else if (key == "resynced" && order) ok = word[eq - 1] == '<' ? snap.resync_total_bits <= std::stoull("0" + value) : snap.resync_total_bits >= std::stoull("0" + value);
-    else if (key == "log") ok = std::any_of(n.log.begin(), n.log.end(), [&](const std::string& l) { return l.find(value) != std::string::npos; });
-    else if (key == "handler") ok = std::find(n.handlers.begin(), n.handlers.end(), value) != n.handlers.end();
-    else why = "unknown condition '" + key + "'";
-    if (!ok) return false;
-  }
-  return true;
 }
 
 }  // namespace drbdts::sim

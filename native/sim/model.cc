@@ -35,6 +35,7 @@ const std::vector<Model::Value>* Model::Find(uint64_t sector) const {
 }
 
 std::vector<Model::Value>& Model::At(uint64_t sector) {
+  if (sector >= cell_of_.size()) cell_of_.resize(sector + 1);  // the device grew
   if (cell_of_[sector] == 0) {
     written_.push_back(static_cast<uint32_t>(sector));
     cells_.emplace_back().push_back(Value{});

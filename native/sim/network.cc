@@ -28,4 +28,17 @@ bool WireTap::HeaderComplete() {
   }
 }
 
+PacketHead PeekPacket(const uint8_t* bytes, size_t count) {
+  if (count < 8) return {};
+  PacketHead head;
+  const uint64_t header = bytes[0] == 0x86 ? 16 : 8;
+  if (count < header) return {};
+  WireTap tap;
+  uint64_t payload = 0;
+  tap.Feed(bytes, header, [&](uint16_t command) { head.command = command; });
+  if (!tap.AtPacket()) payload = tap.Rest(), head.command = tap.command();
+  head.bytes = header + payload;
+  return head;
+}
+
 }  // namespace drbdts::sim

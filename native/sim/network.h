@@ -35,6 +35,12 @@ class WireTap {
     }
   }
   void Reset() { have_ = 0, payload_ = 0, lost_ = false; }
+  bool lost() const { return lost_; }
+  uint16_t command() const { return command_; }
+  /// The next byte begins a packet.
+  bool AtPacket() const { return have_ == 0 && payload_ == 0; }
+  /// Bytes that certainly still belong to the packet that was begun.
+  uint64_t Rest() const { return payload_ != 0 ? payload_ : 1; }
 
  private:
   bool HeaderComplete();
@@ -45,6 +51,25 @@ class WireTap {
   bool lost_ = false;        // not a packet stream (a corrupted one): nothing more is said about it
 };
 
+/// What begins at `bytes`: the command and the length with header and payload; length 0: more bytes are needed to tell.
+struct PacketHead {
+  uint16_t command = WireTap::kNothing;
+  uint64_t bytes = 0;
+};
+PacketHead PeekPacket(const uint8_t* bytes, size_t count);
+
+/// What happens when a certain packet is about to reach a node.
+enum class AtPacket : uint8_t { kHold, kReset, kCrash, kPowerLoss };
+inline constexpr const char* kAtPacketNames[] = {"hold", "reset", "crash", "power-loss"};
+
+struct PacketTrigger {
+  int to = 0;
+  uint16_t command = 0;
+  uint64_t nth = 1;          // counted down
+  AtPacket what = AtPacket::kHold;
+  int line = 0;              // of the scenario that asked for it
+};
+
 /// One direction of a connection.
 struct Pipe {
   std::vector<uint8_t> bytes;
@@ -52,11 +77,14 @@ struct Pipe {
   bool eof = false;
   bool lost = false;         // the machine at the receiving end lost its power: nobody answers
   TimeUs hold_until = 0;
+  bool counted = false;      // the packet that begins here has been counted by the triggers
+  bool held = false;         // stands still before a packet, until released
   WireTap tap;
   size_t size() const { return bytes.size() - head; }
   bool empty() const { return head == bytes.size(); }
   void Clear() { bytes.clear(), head = 0; }
   void Take(size_t count) {
+    counted = false;
     head += count;
     if (empty()) Clear();
     else if (head > (256u << 10)) bytes.erase(bytes.begin(), bytes.begin() + static_cast<long>(head)), head = 0;

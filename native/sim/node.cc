@@ -54,6 +54,11 @@ TimeUs Node::Global(TimeUs local) const {
   return g;
 }
 
+void Node::ResizeDisks(uint64_t size_bytes) {
+  for (auto& d : disks) d->Resize(size_bytes);
+  layout = ComputeLayout(config.volumes[0].place, size_bytes / 512, size_bytes / 512).value();
+}
+
 void Node::CreateMd() { WriteMd(FreshSuperBlock(layout, 0x1234, 0, 1, 8)); }
 
 void Node::CreateMdInSync(uint64_t current_uuid) {

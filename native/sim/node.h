@@ -29,6 +29,8 @@ class Node {
   /// Meta-data as create-md leaves it / as on two disks that are known to be equal (no initial resync).
   void CreateMd();
   void CreateMdInSync(uint64_t current_uuid);
+  /// Its disks get another size. What is at their old end stays where it is.
+  void ResizeDisks(uint64_t size_bytes);
   /// The process starts. `seed` feeds the core's random numbers.
   void Start(uint64_t seed);
   /// The process is gone, with it everything in memory; with `power` the machine, and what its disks had not made durable.

@@ -76,6 +76,26 @@ Field YesNo(const char* name, bool Options::* member) {
           [member](Options& o, const std::string& v) { o.*member = v == "yes"; return v == "yes" || v == "no"; }};
 }
 
+constexpr const char* kFencingNames[] = {"dont-care", "resource-only", "resource-and-stonith"};
+constexpr const char* kAfterSbNames[] = {"disconnect", "discard-younger-primary", "discard-older-primary", "discard-zero-changes", "discard-least-changes", "discard-local",
+                                         "discard-remote", "consensus", "discard-secondary", "call-pri-lost-after-sb", "violently-as0p"};
+
+template <typename T, size_t N>
+bool Choose(const char* const (&names)[N], const std::string& name, T& out) {
+  for (size_t i = 0; i < N; ++i) {
+    if (name != names[i]) continue;
+    out = static_cast<T>(i);
+    return true;
+  }
+  return false;
+}
+
+template <size_t K>
+Field AfterSplitBrain(const char* name) {
+  return {name, "an after-split-brain policy (disconnect, discard-zero-changes, ...)", [](const Options& o) { return std::string(kAfterSbNames[static_cast<size_t>(o.after_sb[K])]); },
+          [](Options& o, const std::string& v) { return Choose(kAfterSbNames, v, o.after_sb[K]); }};
+}
+
 const std::vector<Field>& Fields() {
   static const std::vector<Field> fields = {
       Number("seed", &Options::seed),
@@ -117,6 +137,16 @@ const std::vector<Field>& Fields() {
       {"clock-ppm-b", "a number", [](const Options& o) { return std::to_string(o.clock_ppm[1]); },
        [](Options& o, const std::string& v) { return ParseNumber(v, o.clock_ppm[1]); }},
       YesNo("full-first-sync", &Options::full_first_sync),
+      YesNo("blank", &Options::blank),
+      {"disk-bytes-b", "a multiple of 512 up to 402653184", [](const Options& o) { return std::to_string(o.disk_bytes_b); },
+       [](Options& o, const std::string& v) { return ParseNumber(v, o.disk_bytes_b) && o.disk_bytes_b % 512 == 0 && o.disk_bytes_b <= 384u << 20; }},
+      Number("net-delay-us", &Options::net_delay_us),
+      Number("resync-rate", &Options::resync_rate_kib),
+      {"fencing", "dont-care, resource-only or resource-and-stonith", [](const Options& o) { return std::string(kFencingNames[static_cast<size_t>(o.fencing)]); },
+       [](Options& o, const std::string& v) { return Choose(kFencingNames, v, o.fencing); }},
+      AfterSplitBrain<0>("after-sb-0pri"),
+      AfterSplitBrain<1>("after-sb-1pri"),
+      AfterSplitBrain<2>("after-sb-2pri"),
   };
   return fields;
 }
@@ -161,7 +191,12 @@ void Configure(const Options& o, ResourceConfig& c) {
     first.options.c_max_rate_kib = 102400;
     first.options.resync_rate_kib = 4096;
   }
+  if (o.resync_rate_kib != 0) first.options.resync_rate_kib = o.resync_rate_kib;
   first.options.al_extents = o.al_extents;
+  first.options.fencing = o.fencing;
+  c.net.after_sb_0pri = o.after_sb[0];
+  c.net.after_sb_1pri = o.after_sb[1];
+  c.net.after_sb_2pri = o.after_sb[2];
   if (o.rules == Rules::kArbiter) first.options.fencing = Fencing::kResourceAndStonith;
   while (c.volumes.size() < o.volumes) {
     VolumeConfig v = c.volumes[0];

@@ -39,7 +39,7 @@ constexpr VerbInfo kVerbs[] = {
     {Verb::kElect, "elect", true, false, {}},
     {Verb::kMove, "move", false, false, {}},
     {Verb::kDemote, "demote", false, false, {}},
-    {Verb::kCommand, "command", true, true, {"volume", nullptr, nullptr, nullptr}},
+    {Verb::kCommand, "command", true, true, {"volume", "sectors", nullptr, nullptr}},
     {Verb::kFault, "disk-error", true, false, {"volume", "kinds", nullptr, nullptr}},
     {Verb::kMend, "disk-mend", true, false, {}},
     {Verb::kSlow, "disk-slow", true, false, {"us", "by_us", nullptr, nullptr}},
@@ -51,6 +51,16 @@ constexpr VerbInfo kVerbs[] = {
     {Verb::kArbiter, "arbiter", false, true, {"us", nullptr, nullptr, nullptr}},
     {Verb::kUntil, "until", false, true, {}},
     {Verb::kExpect, "expect", false, true, {}},
+    {Verb::kAtPacket, "at-packet", true, true, {"nth", nullptr, nullptr, nullptr}},
+    {Verb::kRelease, "release", true, false, {}},
+    {Verb::kSnapshot, "snapshot", true, false, {}},
+    {Verb::kRollBack, "roll-back", true, false, {}},
+    {Verb::kNewDisk, "new-disk", true, false, {"known", nullptr, nullptr, nullptr}},
+    {Verb::kDiskSize, "disk-size", true, false, {"sectors", nullptr, nullptr, nullptr}},
+    {Verb::kModifyDisk, "modify-disk", true, false, {"sector", "sectors", nullptr, nullptr}},
+    {Verb::kLoad, "load", true, false, {"writes", "every_us", "sector", "span"}},
+    {Verb::kHandler, "handler", true, false, {"exit", "after_us", nullptr, nullptr}},
+    {Verb::kRemember, "remember", false, false, {}},
 };
 
 const VerbInfo& Info(Verb verb) {
@@ -121,7 +131,7 @@ std::string ParseStep(const std::string& line, Step& out) {
     if (!info->text) return "unexpected '" + word + "' after " + info->name + "; expected " + Keys(*info);
     out.text += (out.text.empty() ? "" : " ") + word;
   }
-  return "";
+  return CheckWords(out);
 }
 
 std::string ParseScenario(const std::string& text, Scenario& out) {

@@ -18,6 +18,7 @@ enum class Verb : uint8_t {
   kElect, kMove, kDemote, kCommand,
   kFault, kMend, kSlow, kDiskStall, kFull, kPause, kWait, kCheck, kArbiter,
   kUntil, kExpect,
+  kAtPacket, kRelease, kSnapshot, kRollBack, kNewDisk, kDiskSize, kModifyDisk, kLoad, kHandler, kRemember,
 };
 
 struct Step {
@@ -29,6 +30,10 @@ struct Step {
   int line = 0;                   // of the scenario file
 };
 
+/// What is wrong with the free words of a step (conditions, commands, packets), and what was expected. Empty: nothing.
+std::string CheckWords(const Step& step);
+/// The packet of that name (P_DATA, ...), and what is to happen; false if there is none.
+bool ParseAtPacket(const std::string& text, uint16_t& command, size_t& what);
 /// `+DELAY_US VERB [NODE] [WORD...] [KEY=NUMBER...]`
 std::string PrintStep(const Step& step);
 /// Empty, or what is wrong with the line and what was expected.

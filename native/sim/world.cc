@@ -449,8 +449,41 @@ void World::DropAll() {
 
 void World::BlackHole() {
   for (auto& c : connections_) {
-    for (Pipe& p : c->to) p.Clear(), p.hold_until = kNever;
+    for (Pipe& p : c->to) p.Clear(), p.hold_until = kNever, p.held = false;
   }
+}
+
+void World::Release(int to) {
+  for (auto& c : connections_) {
+    if (c->to[to].held) c->to[to].held = false, c->to[to].hold_until = 0;
+  }
+}
+
+/// How many bytes may be delivered before the triggers have to be looked at again; 0: not now.
+uint64_t World::UpToTrigger(Connection& c, int to) {
+  Pipe& p = c.to[to];
+  if (p.tap.lost()) return p.size();
+  if (!p.tap.AtPacket()) return p.tap.Rest();
+  const PacketHead head = PeekPacket(p.bytes.data() + p.head, p.size());
+  for (size_t i = 0; i < triggers_.size() && head.bytes != 0 && !p.counted; ++i) {
+    if (triggers_[i].to != to || triggers_[i].command != head.command || --triggers_[i].nth != 0) continue;
+    const PacketTrigger t = triggers_[i];
+    triggers_.erase(triggers_.begin() + static_cast<long>(i));
+    Note(std::string("before ") + CommandName(static_cast<core::Command>(t.command)) + " to " + node_[to]->name() + ": " + kAtPacketNames[static_cast<size_t>(t.what)]);
+    switch (t.what) {
+      case AtPacket::kHold: p.held = true, p.hold_until = kNever; break;
+      case AtPacket::kReset: Reset(c); break;
+      case AtPacket::kCrash:
+      case AtPacket::kPowerLoss:
+        node_[to]->alive_ = false;
+        node_[to]->crash_power_ = t.what == AtPacket::kPowerLoss;
+        dying_[to] = true;
+        break;
+    }
+    return 0;
+  }
+  p.counted = head.bytes != 0;
+  return head.bytes;
 }
 
 void World::Deliver(Connection& c, int to) {
@@ -464,10 +497,12 @@ void World::Deliver(Connection& c, int to) {
   const LinkId l = c.link[to];
   bool moved = false;
   for (int guard = 0; guard < 1000 && !p.empty() && c.link[to] == l && n.alive_; ++guard) {
+    const uint64_t limit = triggers_.empty() ? p.size() : UpToTrigger(c, to);
+    if (limit == 0) break;
     const std::span<uint8_t> into = n.resource->ReceiveInto(l);
     Carry(n);
     if (into.empty() || c.link[to] != l || !n.alive_) break;
-    size_t k = std::min(into.size(), p.size());
+    size_t k = std::min({into.size(), p.size(), static_cast<size_t>(limit)});
     if (rng.Below(4) == 0) k = 1 + rng.Below(k);
     std::memcpy(into.data(), p.bytes.data() + p.head, k);
     ++events;
@@ -482,7 +517,7 @@ void World::Deliver(Connection& c, int to) {
     if (node_[1 - to]->alive_) Carry(*node_[1 - to]);  // there is room again
     if (rough_ && rng.Below(8) == 0) break;
   }
-  if (!n.alive_) return;
+  if (!n.alive_ || p.held) return;
   if (inject && p.empty() && !p.eof && c.link[to] == l) {
     const std::vector<uint8_t> more = inject(to);
     p.bytes.insert(p.bytes.end(), more.begin(), more.end());

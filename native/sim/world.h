@@ -2,6 +2,7 @@
 // Two nodes, the network between them, and time. One event at a time, all of it from one seed.
 #include <functional>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "sim/network.h"
@@ -53,6 +54,12 @@ class World {
   bool Stalled() const { return now < stall_until_[0] || now < stall_until_[1]; }
   /// The connections vanish without a word: neither end hears anything on them any more.
   void BlackHole();
+  /// When the nth packet of that kind from now on is about to reach node `to`, that happens; the packet itself does not arrive.
+  void At(const PacketTrigger& trigger) { triggers_.push_back(trigger); }
+  /// Lets the streams to node `to` go on that stand still before a packet.
+  void Release(int to);
+  /// Those that were not met. Clears them.
+  std::vector<PacketTrigger> TakeTriggers() { return std::exchange(triggers_, {}); }
   /// Random delivery: chunks of any size, the connections out of step with each other, a bounded socket buffer.
   void Rough(uint64_t window_bytes) { rough_ = true, window_ = window_bytes; }
   /// Called when a direction is quiet, at a packet boundary: bytes it returns are put on the wire to `to`.
@@ -82,6 +89,7 @@ class World {
   void SendOutput(Node& n);
   void Network();
   void Deliver(Connection& c, int to);
+  uint64_t UpToTrigger(Connection& c, int to);
   void CloseFrom(int node, LinkId link);
   void KillConnectionsOf(int node, bool silently);
   void Reset(Connection& c);
@@ -94,6 +102,7 @@ class World {
 
   std::unique_ptr<Node> node_[2];
   std::vector<std::unique_ptr<Connection>> connections_;
+  std::vector<PacketTrigger> triggers_;
   std::vector<Event> heap_;
   std::vector<std::function<void()>> calls_;
   std::vector<uint32_t> calls_free_;

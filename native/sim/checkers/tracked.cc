@@ -1,5 +1,6 @@
 #include "sim/checkers/tracked.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "sim/content.h"
@@ -41,12 +42,13 @@ void TrackedChecker::Check(const char* when) {
   Node &a = world_.a(), &b = world_.b();
   for (size_t v = 0; v < a.disks.size(); ++v) {
     const Drive &da = a.disk(static_cast<uint32_t>(v)), &db = b.disk(static_cast<uint32_t>(v));
+    const uint64_t usable = std::min(a.layout.usable_sectors, b.layout.usable_sectors);
     Marks ma, mb;
     bool read = false;
     for (const Drive* d : {&da, &db}) {
       for (const uint64_t page : d->pages()) {
-        if (page * 8 >= a.layout.usable_sectors || (d == &db && da.Touched(page))) continue;
-        const uint64_t bytes = std::min<uint64_t>(4096, a.layout.usable_sectors * 512 - page * 4096);
+        if (page * 8 >= usable || (d == &db && da.Touched(page))) continue;
+        const uint64_t bytes = std::min<uint64_t>(4096, usable * 512 - page * 4096);
         if (std::memcmp(da.bytes() + page * 4096, db.bytes() + page * 4096, bytes) == 0) continue;
         if (!read) {
           ma = Read(da, a.layout);
