@@ -1,0 +1,57 @@
+/** Builds the simulator around a mutated core: what a patch touches is compiled apart, everything else comes from the build of the unmutated one. */
+import { copyFileSync, cpSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { run } from '../support/exec.js';
+import { projectRoot } from '../support/paths.js';
+import type { Mutant } from './mutant.js';
+
+const objects = join(projectRoot, 'native/build/Release/obj.target');
+const scratch = join(projectRoot, 'native/build/mutants');
+const scratchCore = join(scratch, 'native/core');
+/** The simulator over the core as it is. */
+export const unmutated = join(scratch, 'sim-unmutated');
+
+function objectsBelow(folder: string): string[] {
+  return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
+    const path = join(folder, entry.name);
+    if (entry.isDirectory()) return objectsBelow(path);
+    return entry.name.endsWith('.o') ? [path] : [];
+  });
+}
+
+async function must(argv: readonly string[]): Promise<string> {
+  const result = await run(argv, { cwd: scratch, timeoutMs: 600_000 });
+  if (result.code !== 0) throw new Error(`${result.command} ended with ${result.code}:\n${result.stdout}${result.stderr}`.trimEnd());
+  return result.stdout;
+}
+
+/** Copies the core and the simulator as they were built last, so that a build meanwhile does no harm. */
+export function prepareScratch(): void {
+  rmSync(scratch, { recursive: true, force: true });
+  mkdirSync(scratch, { recursive: true });
+  cpSync(join(projectRoot, 'native/core'), scratchCore, { recursive: true });
+  for (const part of ['core', 'sim']) cpSync(join(objects, part), join(scratch, 'objects', part), { recursive: true });
+  copyFileSync(join(projectRoot, 'native/build/Release/sim'), unmutated);
+}
+
+/** Applies the patch, builds, takes the patch back. Returns the path of the mutated simulator; throws if the patch no longer fits or builds. */
+export async function buildMutant(mutant: Mutant): Promise<string> {
+  const compiler = process.env['CXX'] ?? 'g++';
+  const cached = process.env['DRBDTS_NO_CCACHE'] === undefined && (await run(['ccache', '--version'])).code === 0;
+  const program = join(scratch, 'sim-mutated');
+  try {
+    await must(['patch', '-p1', '--fuzz=3', '--no-backup-if-mismatch', '--quiet', '-i', mutant.file]);
+    const replaced = new Map<string, string>();
+    for (const source of mutant.sources) {
+      const object = join(scratch, source.replace(/\.cc$/, '.o'));
+      await must([...(cached ? ['ccache'] : []), compiler, '-std=c++20', '-O2', '-fPIC', '-fno-exceptions', '-fno-rtti', '-fno-omit-frame-pointer', '-w', '-Inative', '-c',
+        join('native/core', source), '-o', object]);
+      replaced.set(join(scratch, 'objects/core/core', source.replace(/\.cc$/, '.o')), object);
+    }
+    const all = objectsBelow(join(scratch, 'objects')).map((object) => replaced.get(object) ?? object);
+    await must([compiler, '-pthread', '-s', '-o', program, ...all]);
+  } finally {
+    for (const source of mutant.sources) copyFileSync(join(projectRoot, 'native/core', source), join(scratchCore, source));
+  }
+  return program;
+}

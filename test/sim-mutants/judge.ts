@@ -1,0 +1,118 @@
+/**
+ * Was it the mutant that was found, or something that the unmutated core does as well? A seed on which the unmutated core is at fault, too, says
+ * nothing. Nor does one finding in a thousand lives as long as the unmutated core has one in a hundred: a mutant changes what happens after it, so
+ * old faults show on other seeds. So the findings of a rule must be more than the unmutated core's rate of them explains. If that core is clean, the
+ * first finding kills.
+ */
+import { type Finding, play } from './play.js';
+
+/** Chance of a Poisson variable with this mean to be at least `least`. */
+export function poissonTail(mean: number, least: number): number {
+  let term = Math.exp(-mean);
+  let below = 0;
+  for (let k = 0; k < least; k++) {
+    below += term;
+    term *= mean / (k + 1);
+  }
+  return Math.max(0, 1 - below);
+}
+
+/** A finding is the mutant's if chance would have it once in so many mutants. */
+const kLuck = 1e-4;
+
+export class Judge {
+  readonly rates = new Map<string, number>();
+  private readonly faulty = new Map<number, boolean>();
+  private lives = 0;
+
+  private readonly unmutated: string;
+
+  /** `unmutated`: path of the simulator over the core as it is. */
+  constructor(unmutated: string) {
+    this.unmutated = unmutated;
+  }
+
+  /** Plays the unmutated core. Calls `progress` with the lives played. */
+  async learn(first: number, count: number, jobs: number, timeoutMs: number, progress: (lives: number, found: number) => void): Promise<number> {
+    const step = 500;
+    let found = 0;
+    const until = Date.now() + timeoutMs;
+    for (let seed = first; seed < first + count && Date.now() < until; seed += step) {
+      const lives = Math.min(step, first + count - seed);
+      await play(this.unmutated, seed, lives, jobs, timeoutMs, async (finding) => {
+        found += 1;
+        this.faulty.set(finding.seed, true);
+        this.rates.set(finding.rule, (this.rates.get(finding.rule) ?? 0) + 1);
+        return false;
+      });
+      this.lives += lives;
+      progress(this.lives, found);
+    }
+    for (const [rule, times] of this.rates) this.rates.set(rule, times / this.lives);
+    return found;
+  }
+
+  get clean(): boolean {
+    return this.rates.size === 0;
+  }
+
+  /** Does the unmutated core fail on this seed? */
+  async failsUnmutated(seed: number): Promise<boolean> {
+    let known = this.faulty.get(seed);
+    if (known === undefined) {
+      known = false;
+      await play(this.unmutated, seed, 1, 1, 60_000, async () => {
+        known = true;
+        return true;
+      });
+      this.faulty.set(seed, known);
+    }
+    return known;
+  }
+
+  /** Are these findings, all of one rule and in so many lives, more than the unmutated core's? */
+  convicts(rule: string, findings: number, lives: number): boolean {
+    if (this.clean) return findings > 0;
+    // Half a finding where none was seen: it may just not have come up.
+    const rate = this.rates.get(rule) ?? 0.5 / this.lives;
+    return poissonTail(rate * lives, findings) < kLuck;
+  }
+}
+
+export interface Verdict {
+  readonly killed: boolean;
+  readonly rule: string;
+  /** Lives up to the first finding of that rule. */
+  readonly lives: number;
+  readonly seed: number;
+  readonly text: string;
+  /** Lives played in all. */
+  readonly played: number;
+}
+
+/** Plays growing numbers of lives until the mutant is found, or the limits are reached. */
+export async function hunt(program: string, judge: Judge, first: number, count: number, jobs: number, timeoutMs: number, progress: (lives: number) => void): Promise<Verdict> {
+  const byRule = new Map<string, Finding[]>();
+  const until = Date.now() + timeoutMs;
+  let verdict: Verdict | undefined;
+  let played = 0;
+  // A job stops at twenty findings; where the unmutated core has some, pieces stay small enough to get past them.
+  const largest = judge.clean ? 4000 : 500;
+  for (let piece = 50; played < count && verdict === undefined && Date.now() < until; piece = Math.min(piece * 3, largest)) {
+    const lives = Math.min(piece, count - played);
+    const from = first + played;
+    await play(program, from, lives, jobs, until - Date.now(), async (finding) => {
+      if (await judge.failsUnmutated(finding.seed)) return false;
+      const same = byRule.get(finding.rule) ?? [];
+      byRule.set(finding.rule, [...same, finding]);
+      const so = byRule.get(finding.rule) ?? [];
+      if (!judge.convicts(finding.rule, so.length, finding.seed - first + 1)) return false;
+      const earliest = so.reduce((a, b) => (b.seed < a.seed ? b : a));
+      verdict = { killed: true, rule: earliest.rule, lives: earliest.seed - first + 1, seed: earliest.seed, text: earliest.text, played: finding.seed - first + 1 };
+      return true;
+    });
+    played += lives;
+    progress(played);
+  }
+  return verdict ?? { killed: false, rule: '', lives: 0, seed: 0, text: [...byRule].map(([rule, all]) => `${rule} ${all.length}`).join(', '), played };
+}
