@@ -34,6 +34,7 @@ Options DrawOptions(uint64_t seed) {
   o.timeout_ds = 20 + static_cast<uint32_t>(r.Below(40));
   if (r.Chance(80)) o.window_bytes = r.Chance(50) ? 4096 + r.Below(100000) : 1u << 20;
   o.disk_delay_us = 20 + r.Below(r.Chance(20) ? 5000 : 200);
+  o.net_delay_us = 20 + r.Below(r.Chance(50) ? 100 : r.Chance(70) ? 3000 : 40000);
   if (r.Chance(30)) {
     for (int64_t& ppm : o.clock_ppm) ppm = static_cast<int64_t>(r.Below(200001)) - 100000;
   }
@@ -132,6 +133,7 @@ const std::vector<Field>& Fields() {
       Number("timeout", &Options::timeout_ds),
       Number("window-bytes", &Options::window_bytes),
       Number("disk-delay-us", &Options::disk_delay_us),
+      Number("net-delay-us", &Options::net_delay_us),
       {"clock-ppm-a", "a number", [](const Options& o) { return std::to_string(o.clock_ppm[0]); },
        [](Options& o, const std::string& v) { return ParseNumber(v, o.clock_ppm[0]); }},
       {"clock-ppm-b", "a number", [](const Options& o) { return std::to_string(o.clock_ppm[1]); },

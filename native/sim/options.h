@@ -33,6 +33,7 @@ struct Options {
   uint32_t max_epoch_size = 2048, al_extents = 67, ping_int_s = 10, timeout_ds = 60, max_buffers = 2048;
   uint64_t window_bytes = 0;         // 0: orderly delivery
   uint64_t disk_delay_us = 50;
+  uint64_t net_delay_us = 30;        // one way
   int64_t clock_ppm[2] = {0, 0};
   uint32_t steps = 60;
   bool full_first_sync = false;      // starts with create-md and --force instead of two equal disks

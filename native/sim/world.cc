@@ -222,6 +222,8 @@ void World::SendOutput(Node& n) {
       if (c.closed[other] && !pipe.lost) pipe.Clear();  // nobody there any more: the kernel takes it and forgets it
       uint64_t room = pipe.size() >= window_ ? 0 : window_ - pipe.size();
       if (room == 0) break;
+      // Bytes are on their way for a while; what follows close behind arrives with them.
+      if (pipe.empty()) pipe.hold_until = std::max(pipe.hold_until, now + net_delay / 2 + rng.Below(net_delay + 1));
       uint32_t sent = 0;
       for (uint32_t p = 0; p < k && room != 0; ++p) {
         const auto take = static_cast<uint32_t>(std::min<uint64_t>(room, s[p].bytes));
