@@ -18,7 +18,7 @@ export function poissonTail(mean: number, least: number): number {
 }
 
 /** A finding is the mutant's if chance would have it once in so many mutants. */
-const kLuck = 1e-4;
+const kLuck = 1e-3;
 
 export class Judge {
   readonly rates = new Map<string, number>();
