@@ -84,9 +84,20 @@ class Draw {
     Step& s = Add(r_.Chance(60) ? Verb::kCrashAt : Verb::kPowerAt, Node());
     s.argument[0] = 1 + r_.Below(r_.Chance(50) ? 20 : 400);
   }
-  void Blackout() { Add(Verb::kBlackout); }
-  void Revive() { Add(Verb::kRevive, Node()); }
-  void Move() { Add(r_.Chance(50) ? Verb::kMove : Verb::kElect, Node()); }
+  void Blackout() { Add(Verb::kBlackout).argument[0] = r_.Chance(50); }
+  void Revive() {
+    const int node = Node();
+    Add(Verb::kRevive, node);
+    if (!r_.Chance(15) || o_.weights.crash_at_action == 0) return;
+    Add(r_.Chance(50) ? Verb::kCrashAt : Verb::kPowerAt, node).argument[0] = 1 + r_.Below(60);  // it dies while it recovers
+  }
+  void Move() {
+    const int node = Node();
+    Add(r_.Chance(50) ? Verb::kMove : r_.Chance(75) ? Verb::kElect : Verb::kDemote, node);
+    if (!r_.Chance(15) || o_.weights.power == 0) return;
+    delay_ = r_.Below(30 * kMs);
+    Add(Verb::kPower, node);  // before anything is flushed in the new role
+  }
   void Admin() {
     static const char* const words[] = {"disconnect", "connect", "connect", "detach", "attach", "invalidate", "invalidate-remote", "verify", "pause-sync",
                                         "resume-sync", "suspend-io", "resume-io", "down-up", "outdate", "new-current-uuid", "resize", "protocol A", "protocol B",

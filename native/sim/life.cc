@@ -169,6 +169,10 @@ void Life::OnState(Node& node, uint16_t volume, const State& before) {
   const State& s = node.state(volume);
   if (s.conn == Conn::kSyncTarget && before.conn != Conn::kSyncTarget) ++statistics_.resyncs;
   if (before.role == Role::kPrimary && s.role != Role::kPrimary) last_primary_ = i;
+  if (before.role != Role::kPrimary && s.role == Role::kPrimary && !forcing_ && before.conn < Conn::kConnected && s.conn < Conn::kConnected &&
+      (before.disk == CoreDisk::kInconsistent || before.disk == CoreDisk::kOutdated)) {
+    findings_.Report("served", std::string("node ") + node.name() + " becomes Primary alone, without force, on a disk that was not UpToDate: " + DescribeState(before));
+  }
   was_primary_ = s.role == Role::kPrimary ? was_primary_ | 1u << i : was_primary_ & ~(1u << i);
   // Several changes may come as one: it may have been Primary and alone for a moment in between.
   if ((s.role == Role::kPrimary || before.role == Role::kPrimary) && s.conn < Conn::kConnected) apart_ |= 1u << i, apart_of_[volume] |= 1u << i;
@@ -225,6 +229,11 @@ void Life::Do(const Step& step) {
       if (N(i).alive()) N(i).CrashAfter(step.argument[0], step.verb == Verb::kPowerAt);
       break;
     case Verb::kBlackout: {
+      if (step.argument[0] != 0) {  // both processes, neither machine: nothing that was answered may be gone
+        Die(0, false);
+        Die(1, false);
+        break;
+      }
       // Whoever comes back first may go on: what neither disk had made durable is gone.
       const bool both = holders_[0] == 3 && (options_.volumes == 1 || holders_[1] == 3);
       if (both) application_->ForgetUnflushed();

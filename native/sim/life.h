@@ -114,6 +114,7 @@ class Life : private Observer {
   uint64_t remembered_[2] = {0, 0};  // current identifiers
   uint64_t will_sync_[2][2] = {};    // node, volume: bits of the resync that was begun last
   uint64_t starts_ = 0;
+  bool forcing_ = false;             // a promotion with --force is under way
   bool ending_ = false;
 };
 

@@ -66,7 +66,10 @@ int Life::Command(int i, Kind kind, const std::function<void(AdminCommand&)>& se
 void Life::Promote(int i, bool force) {
   const int before = last_primary_;
   const bool in_sync = InSync();
-  if (Command(i, Kind::kPrimary, [force](AdminCommand& c) { c.force = force; }) < 1) return;
+  forcing_ = force;
+  const int code = Command(i, Kind::kPrimary, [force](AdminCommand& c) { c.force = force; });
+  forcing_ = false;
+  if (code < 1) return;
   // Protocols A and B acknowledge what only the Primary has.
   if (options_.protocol != ReplicationProtocol::kC && before == 1 - i && !in_sync) application_->ForgetUnflushed();
   if (application_->check_contents && application_->open() == 0 && Holds(i) && N(i).state().disk == CoreDisk::kUpToDate && !findings_.any()) {
@@ -90,7 +93,10 @@ void Life::Elect(int first) {
     if (Primary(0) || Primary(1) || !N(k).alive() || !Finished(k) || findings_.any()) continue;
     // What a node believes of its connection may be out of date: both must see it.
     const bool together = N(0).state().conn >= Conn::kConnected && N(1).state().conn >= Conn::kConnected;
-    if (!Holds(k) && !together) continue;
+    // A node that says itself that it has not the data may be asked all the same: it has to refuse.
+    const CoreDisk disk = N(k).state().disk;
+    const bool refuses = options_.volumes == 1 && (disk == CoreDisk::kInconsistent || disk == CoreDisk::kOutdated) && N(k).state().conn < Conn::kConnected;
+    if (!Holds(k) && !together && !refuses) continue;
     if (apart_ == (2u >> k) && !together && !rng_.Chance(20)) continue;  // would be a split brain of our own making
     Promote(k);
   }

@@ -33,7 +33,7 @@ constexpr VerbInfo kVerbs[] = {
     {Verb::kCrashAt, "crash-at-action", true, false, {"actions", nullptr, nullptr, nullptr}},
     {Verb::kPower, "power-loss", true, false, {}},
     {Verb::kPowerAt, "power-loss-at-action", true, false, {"actions", nullptr, nullptr, nullptr}},
-    {Verb::kBlackout, "blackout", false, false, {}},
+    {Verb::kBlackout, "blackout", false, false, {"processes", nullptr, nullptr, nullptr}},
     {Verb::kStart, "start", true, false, {}},
     {Verb::kRevive, "revive", true, false, {}},
     {Verb::kElect, "elect", true, false, {}},
