@@ -84,7 +84,15 @@ class Draw {
     Step& s = Add(r_.Chance(60) ? Verb::kCrashAt : Verb::kPowerAt, Node());
     s.argument[0] = 1 + r_.Below(r_.Chance(50) ? 20 : 400);
   }
-  void Blackout() { Add(Verb::kBlackout).argument[0] = r_.Chance(50); }
+  void Blackout() {
+    Add(Verb::kBlackout).argument[0] = r_.Chance(40);
+    if (!r_.Chance(60)) return;
+    const int node = Node();  // one of them goes on alone, with what it has on its disk
+    delay_ = r_.Below(20 * kMs);
+    Add(Verb::kStart, node);
+    delay_ = 20 * kMs + r_.Below(200 * kMs);
+    Add(Verb::kElect, node);
+  }
   void Revive() {
     const int node = Node();
     Add(Verb::kRevive, node);

@@ -18,7 +18,7 @@ enum class Rules : uint8_t {
 
 /// Weights of what may happen, in thousandths of all steps; 0: never in this life.
 struct Weights {
-  uint32_t io = 560, reset_one = 40, reset_all = 20, stall = 20, black_hole = 8, crash = 30, crash_at_action = 30, power = 25, blackout = 7, revive = 95,
+  uint32_t io = 560, reset_one = 40, reset_all = 20, stall = 20, black_hole = 8, crash = 30, crash_at_action = 30, power = 25, blackout = 12, revive = 95,
            move = 40, admin = 100, disk_error = 15, disk_mend = 15, disk_slow = 15, disk_stall = 6, disk_full = 4, pause = 10, wait = 25, check = 20, arbiter = 0,
            storm = 5;
 };
