@@ -133,7 +133,6 @@ const std::vector<Field>& Fields() {
       Number("timeout", &Options::timeout_ds),
       Number("window-bytes", &Options::window_bytes),
       Number("disk-delay-us", &Options::disk_delay_us),
-      Number("net-delay-us", &Options::net_delay_us),
       {"clock-ppm-a", "a number", [](const Options& o) { return std::to_string(o.clock_ppm[0]); },
        [](Options& o, const std::string& v) { return ParseNumber(v, o.clock_ppm[0]); }},
       {"clock-ppm-b", "a number", [](const Options& o) { return std::to_string(o.clock_ppm[1]); },

@@ -40,7 +40,7 @@ struct Options {
   // For scenarios; never drawn.
   bool blank = false;                // starts with create-md, and nothing more is done
   uint64_t disk_bytes_b = 0;         // another size for B's disk; 0: the same
-  uint32_t net_delay_us = 30, resync_rate_kib = 0;
+  uint32_t resync_rate_kib = 0;
   core::Fencing fencing = core::Fencing::kDontCare;
   core::AfterSb after_sb[3] = {core::AfterSb::kDisconnect, core::AfterSb::kDisconnect, core::AfterSb::kDisconnect};
   Weights weights;
