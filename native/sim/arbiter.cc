@@ -57,10 +57,6 @@ Arbitration::Arbitration(World& world, uint32_t volumes) : world_(world), volume
         done(0);
         return;
       }
-      if (world_.rng.Below(12) == 0) {  // it may be so or not: from this answer nothing follows
-        done(kUnreachable);
-        return;
-      }
       Agent& a = Of(i, volume);
       NewLife(i, volume);
       a.fence = std::move(done);
