@@ -151,7 +151,17 @@ void ResourceImpl::StepSuspend(bool suspend) {
       }
       s.susp_nod = false;
     }
+    // By the administrator's word the peer is out; without that the rules would freeze the volume again at once.
+    if (!suspend && v.state.susp_fen && s.conn < Conn::kConnected && s.pdsk > Disk::kOutdated) {
+      s.pdsk = Disk::kOutdated;
+      v.peer_out = true;
+    }
     Force(v, s);
+  }
+  // A snapshot that is taken now must not find half of what is under way.
+  for (const AppRequest& a : app) {
+    const bool under_way = a.phase == AppRequest::Phase::kActive || a.phase == AppRequest::Phase::kLogging;
+    if (suspend && under_way && Selected(V(a.volume))) return;
   }
   Finish(Verdict::kSuccess);
 }

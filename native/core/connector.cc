@@ -69,8 +69,22 @@ void Connector::BeginCheck(bool after_accept, TimeUs now) {
   until_ = now + (options_.socket_check_timeout_ds != 0 ? options_.socket_check_timeout_ds * kTenthUs : PingTimeoutUs(1));
 }
 
+/// Both nodes made a meta link at once, and each would close the other's. Who made the data link takes the peer's.
+void Connector::TakeCrossedMeta(Outputs& out) {
+  if (!made_data_ || resolve_conflicts_) return;
+  for (uint32_t i = 0; i < waiting_count_; ++i) {
+    if (!waiting_[i].has_first || waiting_[i].first != First::kInitialMeta) continue;
+    const Waiting taken = RemoveWaiting(i);
+    out.Add({Output::Kind::kClose, meta_});
+    meta_ = taken.link;
+    resolve_conflicts_ = true;
+    return;
+  }
+}
+
 void Connector::EndCheck(TimeUs now, Random& random, Outputs& out) {
   if (data_ != kNoLink && meta_ != kNoLink) {
+    TakeCrossedMeta(out);
     CloseAll(out);
     out.Add({Output::Kind::kStopListen});
     out.Add({Output::Kind::kEstablished, data_, meta_, resolve_conflicts_});
@@ -127,6 +141,7 @@ void Connector::ServeWaiting(TimeUs now, Random& random, Outputs& out) {
   switch (next.first) {
     case First::kInitialData:
       toss = Adopt(data_, next.link, out);
+      made_data_ = false;
       break;
     case First::kInitialMeta:
       resolve_conflicts_ = true;
@@ -150,6 +165,7 @@ void Connector::OnConnected(LinkId link, TimeUs now, Random& random, Outputs& ou
   }
   if (data_ == kNoLink) {
     data_ = link;
+    made_data_ = true;
     out.Add({Output::Kind::kSendInitialData, link});
   } else {
     meta_ = link;

@@ -72,6 +72,7 @@ class Connector {
   void BeginConnect(TimeUs now, Outputs& out);
   void BeginAccept(TimeUs now, Random& random, Outputs& out);
   void BeginCheck(bool after_accept, TimeUs now);
+  void TakeCrossedMeta(Outputs& out);
   void EndCheck(TimeUs now, Random& random, Outputs& out);
   void Loop(TimeUs now, Outputs& out);
   void ServeWaiting(TimeUs now, Random& random, Outputs& out);
@@ -85,6 +86,7 @@ class Connector {
   LinkId data_ = kNoLink;
   LinkId meta_ = kNoLink;
   bool resolve_conflicts_ = false;
+  bool made_data_ = false;           // the data link is one that we made
   bool check_after_accept_ = false;
   TimeUs until_ = kNever;  // end of the phase
   Waiting waiting_[kMaxWaiting];

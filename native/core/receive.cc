@@ -388,6 +388,7 @@ void ResourceImpl::OnUuids(Volume& v, const UuidsPacket& p) {
     s.disk = Disk::kUpToDate;
     s.pdsk = Disk::kUpToDate;
     Force(v, s);
+    v.after_meta.send_state = true;  // what we said before may still be on its way
     MarkMeta(v);
     // The peer remembers what we said last, and a resync from us ends with it taking over just that: tell it what we have now.
     v.after_meta.send_uuids = true;

@@ -231,7 +231,7 @@ void ResourceImpl::AfterChange(Volume& v, const State& old) {
     if (s.disk == Disk::kFailed && old.disk > Disk::kFailed) {
       if (Connected()) v.after_send_state = true;
     }
-    if (s.disk == Disk::kInconsistent && old.disk == Disk::kUpToDate && Connected()) v.after_send_state = true;
+    if (s.disk == Disk::kInconsistent && old.disk == Disk::kUpToDate && s.conn == Conn::kConnected) v.after_send_state = true;
     if (s.disk > Disk::kFailed) v.reason.clear();
   }
   if (old.role != s.role && Connected() && v.params_done) v.after_send_state = true;

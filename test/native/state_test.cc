@@ -165,7 +165,7 @@ TEST_CASE("sanitising") {
     } rows[] = {
         {Conn::kWFBitMapT, Disk::kUpToDate, Disk::kInconsistent, Disk::kOutdated, Disk::kUpToDate},
         {Conn::kWFBitMapT, Disk::kNegotiating, Disk::kUpToDate, Disk::kInconsistent, Disk::kUpToDate},
-        {Conn::kStartingSyncT, Disk::kUpToDate, Disk::kUpToDate, Disk::kOutdated, Disk::kUpToDate},
+        {Conn::kStartingSyncT, Disk::kUpToDate, Disk::kUpToDate, Disk::kInconsistent, Disk::kUpToDate},
         {Conn::kSyncTarget, Disk::kOutdated, Disk::kUpToDate, Disk::kInconsistent, Disk::kUpToDate},
         {Conn::kWFBitMapS, Disk::kConsistent, Disk::kUpToDate, Disk::kUpToDate, Disk::kConsistent},
         {Conn::kStartingSyncS, Disk::kUpToDate, Disk::kUpToDate, Disk::kUpToDate, Disk::kConsistent},
