@@ -163,8 +163,7 @@ void ResourceImpl::AttachSuper(Volume& v) {
     AttachFailed(v, 112, "activity log of more than 1 MiB", "create the meta-data with smaller al-stripes");
     return;
   }
-  if (v.state.role == Role::kPrimary && !Linked() && v.exposed_uuid != 0 &&
-      (v.exposed_on_peer || WithoutRoleBit(v.super_block.uuids.current) != WithoutRoleBit(v.exposed_uuid))) {
+  if (!Linked() && OlderThanSeen(v)) {
     // What was written since this disk was lost is on the peer alone; with this one it would be taken back under the users' feet.
     AttachFailed(v, 150, "Can only attach to the data we lost last (see log).", "the peer has newer data: connect first, then attach");
     return;
@@ -302,7 +301,17 @@ void ResourceImpl::AttachWriteBack(Volume& v) {
   WriteLogRing(v, false, attach_io::kLogInit);  // without a buffer: tried again when something is given back
 }
 
+/// A Primary lost this disk, and its users have seen data since that are not on it.
+bool ResourceImpl::OlderThanSeen(const Volume& v) const {
+  return v.state.role == Role::kPrimary && v.exposed_uuid != 0 &&
+         (v.exposed_on_peer || WithoutRoleBit(v.super_block.uuids.current) != WithoutRoleBit(v.exposed_uuid));
+}
+
 void ResourceImpl::AttachDone(Volume& v) {
+  if (!Linked() && OlderThanSeen(v)) {  // the connection went while the disk was being read
+    AttachFailed(v, 150, "Can only attach to the data we lost last (see log).", "the peer has newer data: connect first, then attach");
+    return;
+  }
   SuperBlock& sb = v.super_block;
   v.crashed_primary = (sb.flags & (kMdPrimaryInd | kMdCrashedPrimary)) != 0;
   v.peer_out = (sb.flags & kMdPeerOutdated) != 0;

@@ -543,6 +543,7 @@ struct ResourceImpl {
   void AttachBitmapNext(Volume& v);
   void AttachWriteBack(Volume& v);
   void AttachDone(Volume& v);
+  bool OlderThanSeen(const Volume& v) const;
   void CloseDiskWhenIdle(Volume& v);
   void DiskError(Volume& v, const char* what, bool meta_data, int error);
   uint64_t AgreedSize(const Volume& v, uint64_t peer_d_size, uint64_t peer_u_size, uint64_t peer_c_size) const;

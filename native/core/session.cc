@@ -577,8 +577,7 @@ void ResourceImpl::Drop(Conn how, bool stand_alone, const std::string& why) {
 void ResourceImpl::SettleNegotiation(Volume& v) {
   State s = v.state;
   s.disk = v.disk_before_negotiating;
-  const bool older = v.exposed_on_peer || WithoutRoleBit(v.super_block.uuids.current) != WithoutRoleBit(v.exposed_uuid);
-  if (s.role == Role::kPrimary && v.exposed_uuid != 0 && older) {
+  if (OlderThanSeen(v)) {
     v.reason = "the connection was lost while the disk was being attached, and its users have seen newer data: attach it when the peer is back";
     Log(2, v.index, v.reason);
     s.disk = Disk::kFailed;

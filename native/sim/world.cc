@@ -153,7 +153,7 @@ void World::For(TimeUs duration) {
 bool World::Idle() const {
   for (const auto& c : connections_) {
     for (const Pipe& p : c->to) {
-      if (!p.empty()) return false;
+      if (!p.empty() || p.hold_until == kNever) return false;  // or it vanished in a black hole, and nobody knows yet
     }
   }
   return node_[0]->io_open_.empty() && node_[1]->io_open_.empty();
