@@ -287,6 +287,10 @@ void ResourceImpl::AttachWriteBack(Volume& v) {
   for (const AppRequest& a : app) {
     if (a.phase == AppRequest::Phase::kActive && a.volume == v.index && a.io.op != BlockOp::kRead && a.net_pending != 0) return;
   }
+  if (Linked() && v.state.role == Role::kPrimary) {  // protocols A and B have answered them already
+    if (epoch_writes != 0) CloseEpoch();
+    if (!closed_epochs.empty()) return;
+  }
   SuperBlock& sb = v.super_block;
   if (!sb.clean() && (sb.flags & kMdPrimaryInd) != 0) {
     // The bitmap on disk says everything the log does: say so, before the log is overwritten. A power failure in the middle of that would

@@ -93,8 +93,8 @@ void ResourceImpl::BitmapPumpOut(Volume& v) {
 
 void ResourceImpl::OnBitmapPacket(Volume& v, Command c, std::span<const uint8_t> bytes) {
   if (v.bitmap_in == nullptr || v.bitmap_received || (v.state.conn != Conn::kWFBitMapS && v.state.conn != Conn::kWFBitMapT)) {
-    // The peer may still be sending the bitmap of an exchange that a lost disk ended here.
-    if (v.state.disk <= Disk::kFailed || v.state.pdsk <= Disk::kFailed) return;
+    // The peer may still be sending the bitmap of an exchange that a lost disk or its own goodbye ended here.
+    if (conn == Conn::kTearDown || v.state.disk <= Disk::kFailed || v.state.pdsk <= Disk::kFailed) return;
     ProtocolError(std::string("unexpected bitmap in state ") + ConnName(v.state.conn));
     return;
   }

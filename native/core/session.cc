@@ -602,6 +602,7 @@ void ResourceImpl::LostPeer(Volume& v) {
     if (app[s].phase != AppRequest::Phase::kFree && app[s].volume == v.index) AbortNetwork(s);
   }
   if (v.meta_ok()) WriteBitmapSoon(v);
+  if (v.fence_open && !v.fence_running && v.state.role == Role::kPrimary && v.state.susp_fen) AskForFencing(v);
 }
 
 }  // namespace drbdts::core

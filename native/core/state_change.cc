@@ -286,6 +286,8 @@ void ResourceImpl::OnFenceAnswer(Volume& v, int exit_code) {
     if (v.fence_open || v.state.conn < Conn::kConnected) AskForFencing(v);
     return;
   }
+  // The peer is just coming back, and has been told our identifiers: whoever is asked next can see what it is worth.
+  if (Linked() && v.state.conn < Conn::kConnected && v.fence_open) return;
   const bool out = exit_code == 3 || exit_code == 4 || exit_code == 7 || (v.fence_self && exit_code == 0);
   const char* verdict = nullptr;
   switch (exit_code) {
