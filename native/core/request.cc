@@ -175,7 +175,7 @@ void ResourceImpl::StartWrite(uint16_t slot) {
     ++v.local_count;
   }
   if (remote) {
-    if (!local) v.exposed_on_peer = true;
+    if (!local) v.exposed_on_peer = v.behind_peer = true;
     SendWrite(slot);
     if (flush_forecast.due()) CloseEpoch();
   } else if (local) {
@@ -386,7 +386,7 @@ void ResourceImpl::MaybeComplete(uint16_t slot) {
     v.held.Push(slot);
     return;
   }
-  if (!a.local_done && remote_ok) v.exposed_on_peer = true;  // our own disk may come back without it
+  if (!a.local_done && remote_ok) v.exposed_on_peer = v.behind_peer = true;  // our own disk may come back without it
   if (!a.local_done && !remote_ok) {
     // Nobody has it: the blocks may hold anything.
     SetOutOfSync(v, a.range);

@@ -307,6 +307,7 @@ struct Volume {
   bool equal_current = false;        // the resync began with equal current identifiers
   uint64_t exposed_uuid = 0;         // Primary: generation of the data its users see, own or the peer's; 0 = none yet
   bool exposed_on_peer = false;      // Primary: writes since then are on the peer's disk alone, which may have made a generation of them
+  bool behind_peer = false;          // our disk lacks what was acknowledged, and may not have been able to write that down
   uint64_t fence_handler = 0;
   bool new_uuid_after_fence = false;
   bool after_send_state = false;

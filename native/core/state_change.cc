@@ -154,6 +154,7 @@ void ResourceImpl::AfterChange(Volume& v, const State& old) {
   // Both up to date again: a crash as Primary is healed.
   if (v.crashed_primary && s.disk == Disk::kUpToDate && s.pdsk == Disk::kUpToDate && s.conn >= Conn::kConnected) v.crashed_primary = false;
 
+  if (s.disk == Disk::kUpToDate && old.disk != Disk::kUpToDate) v.behind_peer = false;
   if (old.role != s.role || (s.disk == Disk::kUpToDate && old.disk != Disk::kUpToDate)) v.exposed_on_peer = false;
   if (s.role == Role::kPrimary && old.disk >= Disk::kInconsistent && s.disk < Disk::kInconsistent && s.conn >= Conn::kConnected &&
       s.pdsk == Disk::kUpToDate && v.have_peer_uuids) {
