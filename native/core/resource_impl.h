@@ -2,6 +2,7 @@
 // The insides of core::Resource, shared by the .cc files that implement its parts:
 //   resource.cc      public surface, logging, timers          session.cc       links, handshake, pings, timeouts, loss of the peer
 //   receive.cc       what a packet from the peer does         state_change.cc  the state machine's steps and what follows from them
+//   fencing.cc       who has to be out before I/O goes on
 //   commands*.cc     administrator's commands                 attach.cc        attach
 //   disk_life.cc     disk errors, closing                     sizes.cc         device sizes, growing
 //   meta_io.cc       super block, bitmap pages, activity log  request.cc       application requests
