@@ -250,7 +250,7 @@ TEST_CASE("fuse_loop: direct I/O of mixed sizes at depth keeps every byte") {
   for (uint32_t arena_pages : {4096u, 600u}) {
     FuseRig rig(64 << 20, 512, arena_pages);
     REQUIRE(rig.Start().error == 0);
-    CHECK(Succeeds("fio --name=mixed --filename='" + rig.device +
+    CHECK(Succeeds("fio --name=mixed --verify_state_save=0 --filename='" + rig.device +
                    "' --ioengine=libaio --direct=1 --rw=randrw --bsrange=512-1M --bs_unaligned=0 --blockalign=512 --iodepth=24 --size=64M --verify=crc32c "
                    "--verify_fatal=1 --do_verify=1 --output-format=terse --output=/dev/null"));
     REQUIRE(rig.Stop().error == 0);
