@@ -8,8 +8,7 @@ namespace {
 /// Whose disk holds every acknowledged write, as far as we can see.
 constexpr uint32_t kSelf = 1, kPeer = 2, kBoth = 3;
 uint32_t Complete(const State& s) {
-  const bool peer_lags = s.conn == Conn::kStartingSyncS || s.conn == Conn::kWFBitMapS || s.conn == Conn::kSyncSource || s.conn == Conn::kPausedSyncS;
-  return (s.disk == Disk::kUpToDate ? kSelf : 0) | (s.conn >= Conn::kConnected && s.pdsk == Disk::kUpToDate && !peer_lags ? kPeer : 0);
+  return (s.disk == Disk::kUpToDate ? kSelf : 0) | (s.conn >= Conn::kConnected && s.pdsk == Disk::kUpToDate && !SyncsToPeer(s.conn) ? kPeer : 0);
 }
 
 }  // namespace

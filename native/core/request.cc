@@ -320,6 +320,12 @@ void ResourceImpl::OnWriteAck(Volume& v, Command c, const BlockAck& p) {
     a.net_failed = true;
     Log(1, v.index, "the peer could not write sector " + std::to_string(p.sector) + ": out of sync there");
     SetOutOfSync(v, a.range);
+    if (v.config.options.fencing == Fencing::kResourceAndStonith && v.state.pdsk == Disk::kUpToDate) {
+      // Its P_STATE comes on the other socket, and may be later: the answer to this write has to wait for the fencing all the same.
+      State s = v.state;
+      s.pdsk = Disk::kInconsistent;
+      Force(v, s);
+    }
   } else {
     a.net_done = true;
     if (c == Command::kRsWriteAck) a.set_in_sync = true;

@@ -109,12 +109,10 @@ State DecodeState(uint32_t word) {
   return s;
 }
 
-namespace {
 bool SyncsFromPeer(Conn c) {
   return c == Conn::kStartingSyncT || c == Conn::kWFBitMapT || c == Conn::kWFSyncUuid || c == Conn::kSyncTarget || c == Conn::kPausedSyncT;
 }
 bool SyncsToPeer(Conn c) { return c == Conn::kStartingSyncS || c == Conn::kWFBitMapS || c == Conn::kSyncSource || c == Conn::kPausedSyncS; }
-}  // namespace
 
 State Sanitize(const State& wanted, const StateContext& context) {
   State s = wanted;

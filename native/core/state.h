@@ -32,6 +32,10 @@ struct State {
   bool operator==(const State&) const = default;
 };
 
+/// A resync between its first step and its end, from the peer to us / from us to the peer.
+bool SyncsFromPeer(Conn conn);
+bool SyncsToPeer(Conn conn);
+
 uint32_t EncodeState(const State& state);
 /// Values outside the tables (conn > 23, disk > 8, role 3) are clamped to Unknown/StandAlone/DUnknown; never fails.
 State DecodeState(uint32_t word);

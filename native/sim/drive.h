@@ -51,7 +51,6 @@ class Drive {
   bool fail_reads = false, fail_writes = false, fail_meta = false, full = false;
   TimeUs slow_until = 0, slow_by = 0;     // I/O issued before `slow_until` takes up to `slow_by` longer
   TimeUs stalled_until = 0;               // nothing completes before
-  bool lies = false;                      // flushes are answered and nothing becomes durable (only where the life expects losses)
 
  private:
   struct Entry {

@@ -35,7 +35,7 @@ Life::Life(const Scenario& scenario, Coverage* coverage, bool trace)
   application_ = std::make_unique<Application>(*world_, findings_, options_.volumes, options_.disk_bytes);
   application_->check_contents = options_.rules != Rules::kAnarchy;
   application_->on_acknowledged = [this](int node, uint32_t volume) { OnAcknowledged(node, volume); };
-  if (options_.rules == Rules::kArbiter) application_->may_be_replaced = [this](int node) { return (apart_ >> (1 - node) & 1) != 0; };
+  if (options_.rules == Rules::kArbiter) application_->may_be_replaced = [this](int node) { return (Apart() >> (1 - node) & 1) != 0; };
   one_server_ = std::make_unique<OneServerChecker>(*world_, findings_, options_.volumes, options_.rules == Rules::kArbiter);
   generations_ = std::make_unique<GenerationsChecker>(*world_, findings_, options_.volumes);
   tracked_ = std::make_unique<TrackedChecker>(*world_, findings_);
@@ -159,7 +159,7 @@ void Life::OnLog(Node& node, int volume, const std::string& text) {
     split_brain_ = true;
     ++statistics_.split_brains;
     if (options_.rules == Rules::kArbiter && !trouble_) findings_.Report("one server", "split brain under an arbiter");
-    if (options_.rules == Rules::kOracle && apart_ != 3 && !trouble_) findings_.Report("generations", "split brain though only one node was Primary apart from the other");
+    if (options_.rules == Rules::kOracle && Apart() != 3 && !trouble_) findings_.Report("generations", "split brain though only one node was Primary apart from the other");
   }
   if (options_.rules != Rules::kAnarchy && text.find("Unrelated data") != std::string::npos) findings_.Report("generations", "unrelated data, though both came from one");
 }
@@ -175,7 +175,7 @@ void Life::OnState(Node& node, uint16_t volume, const State& before) {
   }
   was_primary_ = s.role == Role::kPrimary ? was_primary_ | 1u << i : was_primary_ & ~(1u << i);
   // Several changes may come as one: it may have been Primary and alone for a moment in between.
-  if ((s.role == Role::kPrimary || before.role == Role::kPrimary) && s.conn < Conn::kConnected) apart_ |= 1u << i, apart_of_[volume] |= 1u << i;
+  if ((s.role == Role::kPrimary || before.role == Role::kPrimary) && s.conn < Conn::kConnected) apart_[volume] |= 1u << i;
   // The one who had everything is gone, too, and the register lets this one serve: with what its cache did not lose.
   if (s.role == Role::kPrimary && before.role != Role::kPrimary && (lost_power_ >> i & 1) != 0) application_->ForgetUnflushed();
   // Protocols A and B acknowledge what only the socket has; without a disk of its own the node has nothing to send again.
@@ -193,7 +193,7 @@ void Life::OnState(Node& node, uint16_t volume, const State& before) {
     for (const auto& d : N(k).disks) faulty = faulty || d->fail_reads || d->fail_writes || d->fail_meta || d->full;
   }
   if (InSync() && !faulty) {
-    apart_ = apart_of_[0] = apart_of_[1] = lost_power_ = 0;
+    apart_[0] = apart_[1] = lost_power_ = 0;
     split_brain_ = trouble_ = false;
   }
 }
@@ -320,7 +320,6 @@ void Life::Do(const Step& step) {
 
 void Life::Wind() {
   world_->Note("the faults stop");
-  ending_ = true;
   world_->Heal();
   load_left_ = 0;
   for (const PacketTrigger& t : world_->TakeTriggers()) {

@@ -73,6 +73,7 @@ class Life : private Observer {
   bool Without(int node);
   void Keep(int node);
   bool Holds(int node) const;
+  uint32_t Apart() const { return apart_[0] | apart_[1]; }
   bool LostAlready(uint32_t volume) const;
   void OnAcknowledged(int node, uint32_t volume);
 
@@ -102,12 +103,11 @@ class Life : private Observer {
   Rng rng_;
 
   uint32_t holders_[2] = {3, 3};     // per volume: who has every acknowledged write
-  uint32_t apart_ = 0;               // who was Primary without the other since they last were one
-  uint32_t apart_of_[2] = {0, 0};    // the same per volume
+  uint32_t apart_[2] = {0, 0};       // per volume: who was Primary without the other since they last were one
   uint32_t was_primary_ = 0;         // who was Primary in its last life
   uint32_t lost_power_ = 0;          // whose cache was lost since they last were one
   int last_primary_ = -1, powerless_primary_ = -1;
-  bool split_brain_ = false, trouble_ = false, discarding_ = false, forced_resync_ = false, parted_ = false;
+  bool split_brain_ = false, trouble_ = false, forced_resync_ = false, parted_ = false;
   bool waits_ = true;                // the next command is waited for
   uint64_t load_left_ = 0;
   Drive::Image image_[2];            // volume 0 as of the last snapshot
@@ -115,7 +115,6 @@ class Life : private Observer {
   uint64_t will_sync_[2][2] = {};    // node, volume: bits of the resync that was begun last
   uint64_t starts_ = 0;
   bool forcing_ = false;             // a promotion with --force is under way
-  bool ending_ = false;
 };
 
 }  // namespace drbdts::sim

@@ -55,7 +55,7 @@ void Life::OnDied(Node& node, bool power) {
   world_->Note(std::string(power ? "power loss of " : "crash of ") + node.name());
   for (uint32_t v = 0; v < options_.volumes && power; ++v) {
     // Alone as Primary its generation rules when it comes back, with what its cache did not lose.
-    if ((holders_[v] & ~(1u << i)) == 0 || (apart_ >> i & 1) != 0) application_->model(v).ForgetUnflushed();
+    if ((holders_[v] & ~(1u << i)) == 0 || (Apart() >> i & 1) != 0) application_->model(v).ForgetUnflushed();
     if ((holders_[v] & ~(1u << i)) != 0) holders_[v] &= ~(1u << i);
   }
   if (power) lost_power_ |= 1u << i;

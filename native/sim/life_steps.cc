@@ -41,7 +41,7 @@ void Life::Start(int i) {
   for (auto& d : N(i).disks) d->fail_reads = d->fail_writes = d->fail_meta = d->full = false;
   // A Primary that lost its power and comes back before the other took over is the source of the resync (rule 40).
   for (uint32_t v = 0; v < options_.volumes && powerless_primary_ == i; ++v) {
-    if ((apart_of_[v] >> (1 - i) & 1) == 0) application_->model(v).ForgetUnflushed();
+    if ((apart_[v] >> (1 - i) & 1) == 0) application_->model(v).ForgetUnflushed();
   }
   if (powerless_primary_ == i) powerless_primary_ = -1;
   N(i).paused_until = 0;
@@ -97,7 +97,7 @@ void Life::Elect(int first) {
     const CoreDisk disk = N(k).state().disk;
     const bool refuses = options_.volumes == 1 && (disk == CoreDisk::kInconsistent || disk == CoreDisk::kOutdated) && N(k).state().conn < Conn::kConnected;
     if (!Holds(k) && !together && !refuses) continue;
-    if (apart_ == (2u >> k) && !together && !rng_.Chance(20)) continue;  // would be a split brain of our own making
+    if (Apart() == (2u >> k) && !together && !rng_.Chance(20)) continue;  // would be a split brain of our own making
     Promote(k);
   }
 }

@@ -55,7 +55,7 @@ std::string Play(Life& life) {
 }
 
 struct Arguments {
-  bool has_seed = false, trace = false, shrink = false, print = false, tables = false, json = false, quiet = false;
+  bool has_seed = false, trace = false, shrink = false, print = false, tables = false, json = false;
   uint64_t seed = 1, count = 0, minutes = 0, jobs = 1;
   std::string out;
   std::vector<std::string> scenarios;

@@ -256,10 +256,8 @@ void World::DiskDone(Node& n, uint32_t slot) {
     switch (a.kind) {
       case Kind::kDiskRead:
       case Kind::kMetaRead: std::memcpy(a.data, d.bytes() + a.offset_bytes, a.bytes); break;
-      case Kind::kDiskFlush:
-        if (!d.lies) d.EndFlush(io.flush);
-        break;
-      default: d.Write(a.offset_bytes, data, a.bytes, a.dsync && !d.lies); break;
+      case Kind::kDiskFlush: d.EndFlush(io.flush); break;
+      default: d.Write(a.offset_bytes, data, a.bytes, a.dsync); break;
     }
   } else if (!read && a.kind != Kind::kDiskFlush && rng.Below(2) == 0) {
     // A write that failed may have got part of the way.
