@@ -3,6 +3,7 @@
  * that contradict each other. Gives the finished configuration and findings with the path of keys they are about.
  */
 import { replicationProtocols } from '../shared/terms.js';
+import { buildCluster, buildGroups } from './cluster-check.js';
 import { defaultsOf, type OptionValues } from './options.js';
 import type { KeyPath } from './places.js';
 import type { FileConfig, FileHost, FileResource } from './schema.js';
@@ -313,10 +314,14 @@ export function checkConfig(file: FileConfig, fileName: string, node: string | n
   }
   checkDuplicates(hostsOf, report);
   if (resources.length === 0 && hostsOf.size === 0) warn(report, ['resources'], 'no resources defined!', 'Add one below `resources:`.');
+  const cluster = file.cluster === undefined ? null : buildCluster(file.cluster, node, report);
+  const groups = buildGroups(file.groups ?? {}, cluster, file.cluster !== undefined, node, resources, report);
   return {
     file: fileName,
     global: { logLevel: file.global?.['log-level'] ?? 'info', handlerTimeoutS: file.global?.['handler-timeout'] ?? 120 },
     resources,
+    cluster,
+    groups,
   };
 }
 

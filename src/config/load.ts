@@ -7,6 +7,7 @@ import { LineCounter, parseDocument } from 'yaml';
 import { drbdtsError } from '../shared/errors.js';
 import { checkConfig, type Finding } from './check.js';
 import { optionsOf, optionTable, refusedOptions, type Section, sections } from './options.js';
+import { clusterWords } from './cluster-schema.js';
 import { type KeyPath, placeOf } from './places.js';
 import { type FileConfig, fileSchema } from './schema.js';
 import { nearest } from './suggest.js';
@@ -30,7 +31,13 @@ interface Issue {
 }
 
 const wordsByDepth: readonly { matches: (path: KeyPath) => boolean; words: readonly string[] }[] = [
-  { matches: (path) => path.length === 0, words: ['global', 'common', 'resources'] },
+  { matches: (path) => path.length === 0, words: ['global', 'common', 'resources', 'cluster', 'groups'] },
+  { matches: (path) => path.length === 1 && path[0] === 'cluster', words: clusterWords.cluster },
+  { matches: (path) => path.length === 3 && path[0] === 'cluster' && path[1] === 'links', words: clusterWords.link },
+  { matches: (path) => path.length === 2 && path[0] === 'cluster' && path[1] === 'arbiter', words: clusterWords.arbiter },
+  { matches: (path) => path.length === 2 && path[0] === 'cluster' && path[1] === 'self-fence', words: clusterWords.selfFence },
+  { matches: (path) => path.length === 2 && path[0] === 'groups', words: clusterWords.group },
+  { matches: (path) => path.length === 4 && path[0] === 'groups', words: clusterWords.member },
   { matches: (path) => path.length === 1 && path[0] === 'global', words: ['log-level', 'handler-timeout'] },
   { matches: (path) => path.length === 1 && path[0] === 'common', words: ['protocol', ...sections] },
   {
@@ -43,6 +50,7 @@ const wordsByDepth: readonly { matches: (path: KeyPath) => boolean; words: reado
 ];
 
 function knownWords(path: KeyPath): readonly string[] {
+  if (path[0] === 'cluster' || path[0] === 'groups') return wordsByDepth.find((level) => level.matches(path))?.words ?? [];
   const section = path.at(-1);
   if (sections.includes(section as Section) && path.length >= 2) return optionsOf(section as Section).map((spec) => spec.name);
   return wordsByDepth.find((level) => level.matches(path))?.words ?? [];
@@ -65,12 +73,13 @@ function unknownKey(path: KeyPath, key: string): Finding {
     };
   }
   const known = knownWords(path);
-  const elsewhere = optionTable.find((spec) => spec.name === key);
+  const clustered = path[0] === 'cluster' || path[0] === 'groups';
+  const elsewhere = clustered ? undefined : optionTable.find((spec) => spec.name === key);
   const guess =
     nearest(key, known) ??
     nearest(
       key,
-      optionTable.map((spec) => spec.name),
+      clustered ? [] : optionTable.map((spec) => spec.name),
     );
   const remedy =
     elsewhere !== undefined
@@ -120,7 +129,14 @@ function findingsOf(issue: Issue): Finding[] {
 
 /** `value` without what is at `paths`; shares nothing that is changed. */
 function without(value: unknown, paths: readonly KeyPath[]): unknown {
-  if (value === null || typeof value !== 'object' || Array.isArray(value)) return value;
+  if (value === null || typeof value !== 'object') return value;
+  if (Array.isArray(value)) {
+    // places in a list stay what they are, so that later findings name the right one
+    return value.map((child: unknown, index) => {
+      const below = paths.filter((path) => Number(path[0]) === index).map((path) => path.slice(1));
+      return below.some((path) => path.length === 0) ? {} : below.length === 0 ? child : without(child, below);
+    });
+  }
   const result: Record<string, unknown> = {};
   for (const [key, child] of Object.entries(value)) {
     const below = paths.filter((path) => String(path[0]) === key);
@@ -197,7 +213,8 @@ export function parseConfig(text: string, file: string, node: string | null): Lo
 
 /** An empty section (`net:` with nothing below) is an empty one, not a wrong one. */
 function dropEmpty(value: unknown): unknown {
-  if (value === null || typeof value !== 'object' || Array.isArray(value)) return value;
+  if (value === null || typeof value !== 'object') return value;
+  if (Array.isArray(value)) return value.map(dropEmpty);
   return Object.fromEntries(
     Object.entries(value)
       .filter(([, child]) => child !== null)

@@ -5,6 +5,7 @@
 import { isIP } from 'node:net';
 import { z } from 'zod';
 import { logLevels } from '../shared/log.js';
+import { clusterSchema, groupsSchema } from './cluster-schema.js';
 import { type OptionSpec, type OptionValue, optionsOf, type Section } from './options.js';
 import type { Address } from './types.js';
 import { formatNumber, parseNumber, unitWords } from './units.js';
@@ -208,6 +209,8 @@ export const fileSchema = z.strictObject({
   global: global.optional(),
   common: z.strictObject(inherited).optional(),
   resources: z.record(resourceName, resource, 'expected resources by name').optional(),
+  cluster: clusterSchema,
+  groups: groupsSchema,
 });
 export type FileConfig = z.infer<typeof fileSchema>;
 export type FileResource = z.infer<typeof resource>;

@@ -2,6 +2,7 @@
 
 import type { LogLevel } from '../shared/log.js';
 import type { ReplicationProtocol } from '../shared/terms.js';
+import type { ClusterConfig, GroupConfig } from './cluster-types.js';
 import type { OptionValues } from './options.js';
 
 export interface Address {
@@ -55,6 +56,9 @@ export interface Config {
   file: string;
   global: GlobalConfig;
   resources: ResourceConfig[];
+  /** null: no cluster manager, volumes only. */
+  cluster: ClusterConfig | null;
+  groups: GroupConfig[];
 }
 
 /** One finding in a configuration file. Lines and columns count from 1; 0 when the whole file is meant. */

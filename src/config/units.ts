@@ -85,3 +85,15 @@ export function formatNumber(value: number, unit: NumberUnit): string {
   }
   return `${value}s`;
 }
+
+/** What a time of the cluster sections may look like, for messages. */
+export const durationWords = 'a time such as 500ms, 2s or 5min (a plain number counts seconds)';
+
+/** A time of the cluster sections in milliseconds. As in ha.cf a plain number counts seconds and may have decimals. */
+export function parseDurationMs(input: number | string): ParsedNumber {
+  const match = /^\s*(\d+(?:\.\d+)?)\s*(ms|s|min|h)?\s*$/i.exec(String(input));
+  if (match === null) return { ok: false, problem: `'${input}' is not ${durationWords}` };
+  const factor = { ms: 1, s: 1000, min: 60_000, h: 3_600_000 }[(match[2] ?? 's').toLowerCase()] ?? 1000;
+  const value = Math.round(Number(match[1]) * factor);
+  return Number.isSafeInteger(value) ? { ok: true, value } : { ok: false, problem: `${input} is too long` };
+}

@@ -88,7 +88,7 @@ function readConfig(args: Arguments, log: Log): Config {
     log.error(
       `${(error as Error).message} Resources that were up run on with the configuration they had: ${recorded.map((record) => record.config.name).join(', ')}`,
     );
-    return { file: args.config, global: { logLevel: 'info', handlerTimeoutS: 120 }, resources: recorded.map((record) => record.config) };
+    return { file: args.config, global: { logLevel: 'info', handlerTimeoutS: 120 }, resources: recorded.map((record) => record.config), cluster: null, groups: [] };
   }
 }
 
