@@ -33,6 +33,7 @@ constexpr Name kNames[] = {
     {"net-options", Kind::kNetOptions},
     {"disk-options", Kind::kDiskOptions},
     {"down", Kind::kDown},
+    {"check-peer", Kind::kCheckPeer},
 };
 
 }  // namespace
@@ -61,6 +62,7 @@ io::Failure ParseCommand(const std::string& name, const Napi::Object& args, cons
   to.clear_bitmap = GetBool(args, "clearBitmap");
   to.assume_clean = GetBool(args, "assumeClean");
   to.sectors = to.kind == Kind::kVerify ? GetUint64(args, "startSector") : GetUint64(args, "sizeSectors");
+  to.timeout_ms = static_cast<uint32_t>(GetUint64(args, "timeoutMs"));
   to.net = config.net;
   to.disk = config.volumes[to.volume < 0 ? 0 : static_cast<size_t>(to.volume)].options;
   if (to.kind == Kind::kNetOptions) return ParseNetOptions(GetObject(args, "options"), to.net);

@@ -9,6 +9,12 @@ bool Ok(Verdict v) { return static_cast<int>(v) >= 1; }
 }  // namespace
 
 void ResourceImpl::Enqueue(uint64_t id, const AdminCommand& c) {
+  // These two must not wait for a command that waits itself.
+  if (c.kind == AdminCommand::Kind::kCheckPeer) {
+    CheckPeer(id, c.timeout_ms);
+    return;
+  }
+  if (c.kind == AdminCommand::Kind::kSecondary && c.force) CutIo();
   if (queue.size() >= 32) {
     Action& a = Do(Action::Kind::kCommandDone);
     a.id = id;
@@ -58,6 +64,7 @@ void ResourceImpl::Advance() {
       case AdminCommand::Kind::kNetOptions: StepNetOptions(); break;
       case AdminCommand::Kind::kDiskOptions: StepDiskOptions(); break;
       case AdminCommand::Kind::kDown: StepDown(); break;
+      case AdminCommand::Kind::kCheckPeer: CHECK(false); break;  // never queued
     }
     if (busy && current.id == id && step == step_before && at_volume == volume_before && substep == sub_before) return;
     ++progress;

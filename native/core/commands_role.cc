@@ -162,6 +162,7 @@ bool ResourceImpl::Demote() {
       for (auto& v : volumes) primary = primary || v->state.role == Role::kPrimary || v->device_up;
       if (!primary) {
         demote = 0;
+        cutting = false;
         return true;
       }
       for (auto& v : volumes) {
@@ -242,6 +243,10 @@ bool ResourceImpl::Demote() {
       }
       demote = 0;
       ++substep;
+      if (cutting) {
+        cutting = false;
+        for (auto& v : volumes) v->reason.clear();
+      }
       return true;
     }
   }
@@ -252,6 +257,7 @@ void ResourceImpl::StepSecondary() {
     bool primary = false;
     for (auto& v : volumes) primary = primary || v->state.role == Role::kPrimary;
     if (!primary) {
+      cutting = false;
       Finish(Verdict::kNothingToDo);
       return;
     }

@@ -30,6 +30,7 @@ void ResourceImpl::OnReceived(LinkId id, uint32_t bytes) {
   Link& l = links[id];
   if (!l.used || bytes == 0) return;
   last_received = now;
+  if (!peer_checks.empty() && now > check_since) EndPeerChecks(1);
   if (l.rx_begin == l.rx_end) {
     const std::span<uint8_t> tail = l.reader.PayloadTail();
     if (!tail.empty()) {

@@ -64,6 +64,10 @@ void ResourceImpl::OnRequest(uint16_t volume, const BlockIo& io) {
 bool ResourceImpl::StartApp(uint16_t slot) {
   AppRequest& a = app[slot];
   Volume& v = V(a.volume);
+  if (cutting) {
+    CompleteApp(slot, kEio);
+    return true;
+  }
   if (Suspended(v)) return false;
   switch (a.io.op) {
     case BlockOp::kRead: StartRead(slot); return true;
@@ -150,6 +154,10 @@ void ResourceImpl::StartWrite(uint16_t slot) {
   AppRequest& a = app[slot];
   Volume& v = V(a.volume);
   a.phase = AppRequest::Phase::kActive;
+  if (cutting) {
+    CompleteApp(slot, kEio);
+    return;
+  }
   const bool remote = Replicating(v);
   const bool local = v.has_disk();
   const bool good = (local && v.state.disk == Disk::kUpToDate) || (remote && v.state.pdsk == Disk::kUpToDate);
@@ -369,6 +377,10 @@ void ResourceImpl::MaybeComplete(uint16_t slot) {
       Log(2, v.index, "flush fails: the connection was lost before the peer confirmed writes that only it has");
       safe = false;
     }
+    if (v.state.susp_fen && cutting) {
+      FailCut(slot);
+      return;
+    }
     if (v.state.susp_fen) {  // asked again when I/O resumes, of those who are left
       a.phase = AppRequest::Phase::kHeld;
       a.local_done = a.local_failed = a.net_done = a.net_failed = a.lost_peer = false;
@@ -383,6 +395,10 @@ void ResourceImpl::MaybeComplete(uint16_t slot) {
   const bool remote_ok = a.net_done && !a.net_failed;
   if (v.state.susp_fen && (a.lost_peer || !a.local_done || !remote_ok)) {
     // Nothing that one of them lacks is acknowledged until it is known to be out: the write is done once more when I/O resumes.
+    if (cutting) {
+      FailCut(slot);
+      return;
+    }
     SetOutOfSync(v, a.range);
     a.phase = AppRequest::Phase::kHeld;
     a.local_done = a.local_failed = a.net_done = a.net_failed = a.lost_peer = a.set_in_sync = a.counted_sync = false;

@@ -86,7 +86,7 @@ struct IoSlice {
 struct AdminCommand {
   enum class Kind : uint8_t {
     kAttach, kDetach, kConnect, kDisconnect, kPrimary, kSecondary, kInvalidate, kInvalidateRemote, kOutdate, kPauseSync, kResumeSync,
-    kNewCurrentUuid, kVerify, kResize, kSuspendIo, kResumeIo, kNetOptions, kDiskOptions, kDown,
+    kNewCurrentUuid, kVerify, kResize, kSuspendIo, kResumeIo, kNetOptions, kDiskOptions, kDown, kCheckPeer,
   };
   Kind kind = Kind::kConnect;
   int volume = -1;  // index, -1 = all
@@ -97,6 +97,7 @@ struct AdminCommand {
   bool clear_bitmap = false;
   bool assume_clean = false;
   uint64_t sectors = 0;
+  uint32_t timeout_ms = 0;  // kCheckPeer
   NetOptions net;
   DiskOptions disk;
 };

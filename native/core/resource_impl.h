@@ -458,12 +458,20 @@ struct ResourceImpl {
   bool SendData(uint16_t volume, Command c, PacketBody body, const uint8_t* payload = nullptr, uint32_t bytes = 0, uint64_t cookie = 0);
   bool SendMeta(uint16_t volume, Command c, PacketBody body);
   void SendPing();
+  void CheckPeer(uint64_t id, uint32_t timeout_ms);
+  void PeerCheckTick();
+  void EndPeerChecks(int code);
+  void CutIo();
+  void FailCut(uint16_t slot);
   void OnPingAck();
   void SessionTick();
   TimeUs SessionDeadline() const;
   void UpdateDialect();
   bool drop_pending = false;
   TimeUs drop_deadline = kNever;
+  std::vector<uint64_t> peer_checks;  // commands that wait for a sign of the peer
+  TimeUs check_since = kNever, check_until = kNever;
+  bool cutting = false;              // secondary --force: every request fails
   TimeUs meta_gone_until = kNever;   // the meta socket ended, the data socket not yet
   Conn drop_how = Conn::kBrokenPipe;
   bool drop_stand_alone = false;

@@ -396,6 +396,7 @@ void ResourceImpl::OnSent(LinkId id, uint32_t bytes) {
 }
 
 void ResourceImpl::SessionTick() {
+  PeerCheckTick();
   if (phase == SessionPhase::kFeatures || phase == SessionPhase::kAuthChallenge || phase == SessionPhase::kAuthResponse) {
     if (now >= phase_until) Drop(Conn::kNetworkFailure, false, "no answer from the peer during the handshake");
     return;
@@ -461,7 +462,7 @@ TimeUs ResourceImpl::SessionDeadline() const {
   if (phase == SessionPhase::kParameters) {
     if (meta_gone_until != kNever) return meta_gone_until;
     // While an answer is due the next ping is not, even if its time has come.
-    TimeUs d = ping_answer_until != kNever ? ping_answer_until : ping_due;
+    TimeUs d = std::min(ping_answer_until != kNever ? ping_answer_until : ping_due, check_until);
     if (app_free.size() != kAppSlots || !links[data].out->empty() || !links[meta].out->empty() || !closed_epochs.empty()) d = std::min(d, ko_check);
     return d;
   }
@@ -543,6 +544,7 @@ void ResourceImpl::Drop(Conn how, bool stand_alone, const std::string& why) {
   data = meta = kNoLink;
   ping_due = ping_answer_until = ko_check = phase_until = meta_gone_until = kNever;
   pings_out = 0;
+  EndPeerChecks(2);
   dialect = WireDialect{};
   agreed_version = features = 0;
   if (!why.empty()) {

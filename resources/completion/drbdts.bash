@@ -17,7 +17,7 @@ _drbdts() {
     esac
   done
   case $command in
-    '' | help) words="adjust apply-al attach completion config connect create-md cstate detach disconnect down dstate dump-md events explain get-gi help invalidate invalidate-remote new-current-uuid outdate pause-sync primary resize resume-io resume-sync role secondary sh-dev sh-ip sh-ll-dev sh-md-dev sh-minor sh-resources show-gi status suspend-io up verify wait-connect wait-sync wipe-md" ;;
+    '' | help) words="adjust apply-al attach check-peer completion config connect create-md cstate detach disconnect down dstate dump-md events explain get-gi help invalidate invalidate-remote new-current-uuid outdate pause-sync primary resize resume-io resume-sync role secondary sh-dev sh-ip sh-ll-dev sh-md-dev sh-minor sh-resources show-gi status suspend-io up verify wait-connect wait-sync wipe-md" ;;
     up) words="" resources=1 ;;
     down) words="" resources=1 ;;
     attach) words="" resources=1 ;;
@@ -25,8 +25,9 @@ _drbdts() {
     adjust) words="" resources=1 ;;
     connect) words="--discard-my-data --tentative" resources=1 ;;
     disconnect) words="--force" resources=1 ;;
+    check-peer) words="--timeout" resources=1 ;;
     primary) words="--force" resources=1 ;;
-    secondary) words="" resources=1 ;;
+    secondary) words="--force" resources=1 ;;
     status) words="-w --watch --proc" resources=1 ;;
     role) words="" resources=1 ;;
     cstate) words="" resources=1 ;;

@@ -82,7 +82,7 @@ export type StatusReply = z.infer<typeof statusReply>;
 export const verbs = [
   'create-md', 'dump-md', 'get-gi', 'apply-al', 'wipe-md', 'up', 'down', 'attach', 'detach', 'connect', 'disconnect', 'primary', 'secondary',
   'invalidate', 'invalidate-remote', 'outdate', 'pause-sync', 'resume-sync', 'new-current-uuid', 'verify', 'resize', 'adjust',
-  'wait-connect', 'wait-sync', 'suspend-io', 'resume-io',
+  'wait-connect', 'wait-sync', 'suspend-io', 'resume-io', 'check-peer',
 ] as const;
 export type Verb = (typeof verbs)[number];
 
@@ -98,6 +98,7 @@ export const verbRequest = z
     size: z.string().optional(),
     start: z.string().optional(),
     timeoutSeconds: z.number().nonnegative().optional(),
+    timeoutMs: z.number().int().positive().max(60_000).optional(),
     alStripes: z.number().int().positive().optional(),
     alStripeSizeKb: z.number().int().positive().optional(),
   })

@@ -126,6 +126,7 @@ export interface NativeCommandArgs {
   connect: { discardMyData?: boolean; tentative?: boolean };
   disconnect: { force?: boolean };
   primary: { force?: boolean; /** resume after a restart with a kept device */ recover?: boolean };
+  /** `force`: every request of the device fails from now on, at once and beside the queue, then as without. */
   secondary: { force?: boolean };
   invalidate: { volume?: number };
   'invalidate-remote': { volume?: number };
@@ -137,6 +138,8 @@ export interface NativeCommandArgs {
   resize: { volume?: number; sizeSectors?: bigint; assumeClean?: boolean };
   'suspend-io': { volume?: number };
   'resume-io': { volume?: number };
+  /** beside the queue; code 1: the peer answers, 2: there is no connection, or it was ended because no answer came in time. */
+  'check-peer': { timeoutMs: number };
   'net-options': { options: NativeOptions };
   'disk-options': { volume?: number; options: NativeOptions };
   /** disconnect, secondary, detach, remove the device: everything before the thread may end. */

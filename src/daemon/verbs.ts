@@ -25,6 +25,9 @@ export interface VerbSurroundings extends MetaContext {
 
 type Argument = keyof VerbRequest;
 
+/** Time the peer has to answer `check-peer` when none is given. */
+const defaultCheckMs = 500;
+
 /** Arguments each verb takes besides none. */
 const argumentsOf: Record<Verb, readonly Argument[]> = {
   'create-md': ['volume', 'force', 'alStripes', 'alStripeSizeKb'],
@@ -53,6 +56,7 @@ const argumentsOf: Record<Verb, readonly Argument[]> = {
   'wait-sync': ['timeoutSeconds', 'volume'],
   'suspend-io': ['volume'],
   'resume-io': ['volume'],
+  'check-peer': ['timeoutMs'],
 };
 
 function checkArguments(verb: Verb, request: VerbRequest): void {
@@ -357,6 +361,8 @@ async function change(resource: Resource, verb: Verb, request: VerbRequest, arou
         { ...withVolume(request), ...(request.clearBitmap === true ? { clearBitmap: true } : {}) },
         request.volume,
       );
+    case 'check-peer':
+      return engine(resource, 'check-peer', { timeoutMs: request.timeoutMs ?? defaultCheckMs }, undefined);
     case 'verify':
       return verify(resource, request);
     case 'resize':
@@ -371,7 +377,8 @@ async function change(resource: Resource, verb: Verb, request: VerbRequest, arou
 
 /** Ways out of a verb that hangs must not wait for it. */
 function jumpsTheQueue(verb: Verb, request: VerbRequest): boolean {
-  return verb === 'get-gi' || verb === 'resume-io' || (request.force === true && (verb === 'disconnect' || verb === 'detach'));
+  const forced = request.force === true && (verb === 'disconnect' || verb === 'detach' || verb === 'secondary');
+  return forced || verb === 'get-gi' || verb === 'resume-io' || verb === 'check-peer';
 }
 
 /** Carries out one verb on one resource. */

@@ -1,6 +1,8 @@
 /** connect and disconnect. */
 import type { VerbRequest } from '../../control/messages.js';
+import { printLines } from '../context.js';
 import { runVerb } from '../run-verb.js';
+import { parseOption } from '../usage.js';
 import { type Registry, resourceArgument } from './command.js';
 
 export function registerConnection({ add, run }: Registry): void {
@@ -25,6 +27,23 @@ export function registerConnection({ add, run }: Registry): void {
     .action(
       run(async (context, resources: string[], options: { force?: boolean }) =>
         runVerb(context, resources, 'disconnect', options.force === true ? { force: true } : {}),
+      ),
+    );
+  add(
+    `check-peer ${resourceArgument}`,
+    'ask the peer for a sign of life now; without one the connection is given up at once',
+    'drbdts check-peer r0\ndrbdts check-peer --timeout 200 r0',
+  )
+    .option('--timeout <ms>', 'how long the peer has, in milliseconds (500)', parseOption('--timeout', 1))
+    .action(
+      run(async (context, resources: string[], options: { timeout?: number }) =>
+        runVerb(context, resources, 'check-peer', options.timeout === undefined ? {} : { timeoutMs: options.timeout }, {
+          call: async (target, request) => {
+            const reply = await context.api.verb(target.resource, 'check-peer', request);
+            if (context.options.json !== true) printLines(context.stdout, reply.results.map(({ resource, text }) => `${resource}: ${text}`));
+            return reply;
+          },
+        }),
       ),
     );
 }

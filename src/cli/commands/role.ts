@@ -33,5 +33,11 @@ export function registerRole({ add, run }: Registry): void {
     `secondary ${resourceArgument}`,
     'make this node Secondary; refused while the device is in use',
     'umount /store\ndrbdts secondary r0',
-  ).action(run(async (context, resources: string[]) => runVerb(context, resources, 'secondary', {})));
+  )
+    .option('--force', 'cut the device off first: every request on it fails at once, so that what holds it lets go')
+    .action(
+      run(async (context, resources: string[], options: { force?: boolean }) =>
+        runVerb(context, resources, 'secondary', options.force === true ? { force: true } : {}),
+      ),
+    );
 }

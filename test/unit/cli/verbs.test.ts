@@ -45,6 +45,9 @@ const commandLines: readonly (readonly [string, Verb, VerbRequest])[] = [
   ['wait-sync --wfc-timeout 0 r0', 'wait-sync', { timeoutSeconds: 0 }],
   ['suspend-io r0', 'suspend-io', {}],
   ['resume-io r0', 'resume-io', {}],
+  ['secondary --force r0', 'secondary', { force: true }],
+  ['check-peer r0', 'check-peer', {}],
+  ['check-peer --timeout 200 r0', 'check-peer', { timeoutMs: 200 }],
 ];
 
 for (const [line, verb, request] of commandLines) {
