@@ -1,0 +1,254 @@
+/**
+ * What this node does with its groups, now (pure). The rules (design "Rules that never bend"):
+ *
+ * - While both nodes live, a group starts here only after the peer has confirmed that it has read our claim, and in that same report says
+ *   that the group is stopped there and not claimed. A claim is kept until the group runs or the wish is gone, so both cannot start.
+ * - When the peer is dead, a group with volumes is left to the gate of drbdtsd (promotion asks the arbiter), one without to its own record.
+ * - Who serves and has lost sight of the peer goes on only when the arbiter has recorded that it is alone. Until then its addresses are
+ *   withdrawn; when it is denied, or nobody can be asked for too long, the group is stopped.
+ * - After a pause of this process nothing is touched before it is known what the peer did meanwhile.
+ * - In maintenance, or when nodes disagree about the configuration, nothing is started, stopped or moved.
+ */
+import type { ClusterConfig, GroupConfig } from '../config/cluster-types.js';
+import { type Candidate, inOrder, isStopped, type Placement, placeAll, runs, volumesOf } from './placement.js';
+import type { GroupReport, NodeReport } from './report.js';
+
+/** What the arbitration says of this node and a volume, or of the record of a group without volumes. */
+export type Standing =
+  /** there is no arbiter. */
+  | 'none'
+  /** both nodes are in. */
+  | 'together'
+  /** the peer is recorded as out. */
+  | 'alone'
+  /** this node is recorded as out, or was refused. */
+  | 'denied'
+  /** a question is under way, or nobody can be asked. */
+  | 'open';
+
+export type PeerSight = 'unknown' | 'alive' | 'dead' | 'left';
+
+export interface DecideInput {
+  cluster: ClusterConfig;
+  groups: readonly GroupConfig[];
+  self: string;
+  nowMs: number;
+  /** what our next heartbeat will say, claims aside; also our groups' phases and volumes. */
+  own: Omit<NodeReport, 'groups'> & { groups: Record<string, Omit<GroupReport, 'claim'>> };
+  /** version that our next report will have. */
+  nextVersion: number;
+  peer: PeerSight;
+  peerReport: NodeReport | null;
+  /** the newest version of our report that the peer held when it sent its last heartbeat. */
+  confirmedVersion: number;
+  /** how old our newest heartbeat is that the peer had received by then. */
+  confirmedAgeMs: number;
+  /** by volume, and by `group/NAME` for groups without volumes. */
+  standings: Record<string, Standing>;
+  /** false: drbdtsd does not answer; nothing is known of volumes. */
+  daemonUp: boolean;
+}
+
+export interface DecideMemory {
+  /** version of the first report that carries the claim, by group. */
+  claims: Record<string, number>;
+  /** since when the peer has more outer addresses than we (or we than it). */
+  pingDiffers: { worse: string; sinceMs: number } | null;
+  /** since when a serving node does not know whether it may, by group. */
+  doubtSinceMs: Record<string, number>;
+  /** nothing is believed of ourselves before the peer has read a report of this version (after a pause of the process); null: no pause. */
+  pausedUntilVersion: number | null;
+  pausedAtMs: number;
+}
+
+export const freshMemory: DecideMemory = { claims: {}, pingDiffers: null, doubtSinceMs: {}, pausedUntilVersion: null, pausedAtMs: 0 };
+
+export type Order =
+  | { kind: 'start'; group: string; reason: string }
+  | { kind: 'stop'; group: string; reason: string; urgent: boolean }
+  /** addresses of the group are taken away while it is not known whether it may serve; `release` gives them back. */
+  | { kind: 'hold'; group: string; reason: string }
+  | { kind: 'release'; group: string; reason: string }
+  /** asks for the record of a group without volumes; the peer is gone. */
+  | { kind: 'claim-record'; group: string };
+
+export interface Decision {
+  memory: DecideMemory;
+  orders: Order[];
+  /** groups that the next report claims. */
+  claimed: string[];
+  /** for status: where each group should be and why, or what keeps it from being there. */
+  placements: Record<string, { node: string | null; why: string }>;
+}
+
+/** How long a serving node holds its addresses back, unheard and undecided, before it stops the group. */
+const doubtMs = 3000;
+
+const stoppable = (group: Omit<GroupReport, 'claim'> | undefined): boolean => group !== undefined && ['partial', 'starting', 'started'].includes(group.phase);
+
+/** The process stood still for longer than the peer needs to take it for dead: see the fourth rule. `nextVersion`: of the first report after it. */
+export function afterPause(memory: DecideMemory, nextVersion: number, nowMs: number): DecideMemory {
+  return { ...memory, claims: {}, pausedUntilVersion: nextVersion, pausedAtMs: nowMs };
+}
+
+function standingOf(group: GroupConfig, input: DecideInput): Standing {
+  const names = volumesOf(group);
+  const keys = names.length > 0 ? names : [`group/${group.name}`];
+  const all = keys.map((key) => input.standings[key] ?? (input.cluster.arbiter.kind === 'none' ? 'none' : 'open'));
+  for (const worst of ['denied', 'open', 'together', 'alone'] as const) if (all.includes(worst)) return worst;
+  return 'none';
+}
+
+/** Who has had fewer ping targets for longer than a passing disturbance. */
+function comparePing(input: DecideInput, memory: DecideMemory): { worse: ReadonlySet<string>; differs: DecideMemory['pingDiffers'] } {
+  const { own, peerReport, peer, self, nowMs, cluster } = input;
+  if (peer !== 'alive' || peerReport === null || own.pingLost === peerReport.pingLost) return { worse: new Set(), differs: null };
+  const worse = own.pingLost > peerReport.pingLost ? self : peerReport.node;
+  const sinceMs = memory.pingDiffers?.worse === worse ? memory.pingDiffers.sinceMs : nowMs;
+  const settleMs = Math.max(2 * cluster.keepaliveMs, 500);
+  return { worse: nowMs - sinceMs >= settleMs ? new Set([worse]) : new Set(), differs: { worse, sinceMs } };
+}
+
+interface Look {
+  input: DecideInput;
+  memory: DecideMemory;
+  next: DecideMemory;
+  placements: Map<string, Placement>;
+  orders: Order[];
+  notes: Map<string, string>;
+}
+
+/** Groups here that follow `name`, directly or not, and are not stopped: they go first. */
+function dependants(look: Look, name: string): string[] {
+  const { groups, own } = look.input;
+  return groups.filter((group) => group.after.includes(name) && !isStopped({ ...(own.groups[group.name] ?? { phase: 'stopped', failed: false, failCount: 0 }), claim: false })).map((group) => group.name);
+}
+
+function stop(look: Look, group: GroupConfig, reason: string, urgent: boolean): void {
+  const waiting = dependants(look, group.name);
+  for (const name of waiting) {
+    const dependant = look.input.groups.find((candidate) => candidate.name === name);
+    if (dependant !== undefined) stop(look, dependant, `${group.name} stops: ${reason}`, urgent);
+  }
+  if (!stoppable(look.input.own.groups[group.name])) return;
+  if ((waiting.length === 0 || urgent) && !look.orders.some((order) => order.kind === 'stop' && order.group === group.name)) {
+    look.orders.push({ kind: 'stop', group: group.name, reason, urgent });
+  }
+}
+
+/** A group that runs here: may it go on? Returns false when it is to be stopped or held. */
+function mayGoOn(look: Look, group: GroupConfig): boolean {
+  const { input, memory, next } = look;
+  const standing = standingOf(group, input);
+  const { peer, peerReport, self, nowMs } = input;
+  const theirs = peerReport?.groups[group.name];
+  const paused = next.pausedUntilVersion !== null;
+  if (standing === 'denied') {
+    stop(look, group, `the arbiter has recorded ${peerReport?.node ?? 'the other node'} as the one that serves`, true);
+    return false;
+  }
+  const ours = input.own.groups[group.name];
+  const equal = (theirs?.phase === 'started') === (ours?.phase === 'started');
+  if (peer === 'alive' && !paused && runs(theirs) && (equal ? self !== input.cluster.nodes[0] : theirs?.phase === 'started')) {
+    // Both run it: after `none` has let both serve, or by somebody's hand. One gives it up, the same one on both sides.
+    stop(look, group, `${peerReport?.node ?? 'the peer'} runs it, too`, true);
+    return false;
+  }
+  const sure = peer === 'alive' ? !paused : standing === 'none' ? !paused || peer !== 'unknown' : standing === 'alone' || peer === 'left';
+  if (sure) return true;
+  const sinceMs = memory.doubtSinceMs[group.name] ?? nowMs;
+  next.doubtSinceMs[group.name] = sinceMs;
+  const why = paused && peer === 'alive' ? 'this node stood still and does not know yet what the other did' : 'neither the other node nor the arbiter says that it may serve';
+  if (nowMs - sinceMs >= doubtMs && !(paused && peer === 'alive')) stop(look, group, why, true);
+  else look.orders.push({ kind: 'hold', group: group.name, reason: why });
+  return false;
+}
+
+/** A group that shall run here and does not: starts it, or says what it waits for ('' for nothing). */
+function bring(look: Look, group: GroupConfig, why: string): string {
+  const { input, memory, next, orders } = look;
+  const { peer, peerReport } = input;
+  if (next.pausedUntilVersion !== null) return 'waiting: this node stood still and listens first';
+  if (group.after.some((other) => input.own.groups[other]?.phase !== 'started')) return `waiting for group ${group.after.join(', ')}`;
+  const standing = standingOf(group, input);
+  if (standing === 'denied') return 'the arbiter has recorded this node as out: its data may be old';
+  if (peer === 'unknown') return 'waiting for the other node, or for initdead to pass';
+  if (peer !== 'alive') {
+    if (volumesOf(group).length === 0 && standing !== 'none' && standing !== 'alone') {
+      orders.push({ kind: 'claim-record', group: group.name });
+      return 'asking the arbiter for the group';
+    }
+    orders.push({ kind: 'start', group: group.name, reason: `${why}; ${peer === 'left' ? 'the other node has left' : 'the other node is dead'}` });
+    return '';
+  }
+  const theirs = peerReport?.groups[group.name];
+  if (peerReport === null || theirs === undefined) return 'waiting for what the other node says of it';
+  const since = memory.claims[group.name] ?? input.nextVersion;
+  next.claims[group.name] = since;
+  if (!isStopped(theirs)) return `waiting for ${peerReport.node} to stop it (${theirs.phase} there)`;
+  if (theirs.claim) {
+    // Both want it; one steps back, the same one on both sides.
+    if (input.self !== input.cluster.nodes[0]) delete next.claims[group.name];
+    return `${peerReport.node} claims it, too`;
+  }
+  // An old confirmation is worth nothing: the peer may have taken us for dead since.
+  if (input.confirmedVersion < since || input.confirmedAgeMs * 2 > input.cluster.deadtimeMs) return `waiting for ${peerReport.node} to confirm`;
+  orders.push({ kind: 'start', group: group.name, reason: why });
+  return '';
+}
+
+/** One group in its place or out of it. */
+function settle(look: Look, group: GroupConfig): void {
+  const { input, memory, notes, placements, orders } = look;
+  const own = input.own.groups[group.name];
+  const placement = placements.get(group.name) ?? { node: null, why: '' };
+  if (own === undefined) return;
+  if (!stoppable(own)) {
+    if (placement.node !== input.self || !isStopped({ ...own, claim: false })) return;
+    const note = bring(look, group, placement.why);
+    if (note !== '') notes.set(group.name, note);
+    return;
+  }
+  if (!mayGoOn(look, group)) return;
+  if (memory.doubtSinceMs[group.name] !== undefined) orders.push({ kind: 'release', group: group.name, reason: 'it is known again that this node may serve' });
+  // an own obstacle is no reason to leave everything down: who runs goes on until somebody can take over
+  if (input.own.leaving) stop(look, group, 'this node is leaving', false);
+  else if (placement.node !== null && placement.node !== input.self) stop(look, group, `it goes to ${placement.node}: ${placement.why}`, false);
+  else if (input.own.standby) stop(look, group, 'this node is in standby', false);
+  else if (own.phase === 'partial') orders.push({ kind: 'start', group: group.name, reason: 'only a part of it runs' });
+}
+
+/** One look at everything. Called at every change and at every heartbeat interval. */
+export function decide(input: DecideInput, memory: DecideMemory): Decision {
+  const { own, peer, peerReport, self, groups } = input;
+  const { worse, differs } = comparePing(input, memory);
+  const next: DecideMemory = { claims: {}, pingDiffers: differs, doubtSinceMs: {}, pausedUntilVersion: memory.pausedUntilVersion, pausedAtMs: memory.pausedAtMs };
+  if (next.pausedUntilVersion !== null) {
+    const heard = peer === 'alive' && input.confirmedVersion >= next.pausedUntilVersion;
+    const nobody = (peer === 'dead' || peer === 'left') && input.nowMs - next.pausedAtMs > input.cluster.deadtimeMs;
+    if (heard || nobody) next.pausedUntilVersion = null;
+  }
+  const present = (peer === 'alive' ? peerReport : null) ?? null;
+  const mine: Candidate = { node: self, report: { ...own, groups: Object.fromEntries(Object.entries(own.groups).map(([name, group]) => [name, { ...group, claim: false }])) } };
+  const other: Candidate = { node: input.cluster.nodes.find((node) => node !== self) ?? '', report: present };
+  const candidates = input.cluster.nodes[0] === self ? [mine, other] : [other, mine];
+  const placements = placeAll(groups, candidates, own.wishes, worse);
+  const look: Look = { input, memory, next, placements, orders: [], notes: new Map() };
+  const differ = present !== null && present.configDigest !== own.configDigest;
+  const standstill = own.wishes.maintenance.value ? 'maintenance' : differ ? `the configuration differs from that of ${present.node}` : !input.daemonUp ? 'drbdtsd does not answer' : '';
+  if (standstill === '') {
+    for (const group of inOrder(groups)) settle(look, group);
+  } else {
+    for (const group of groups) {
+      look.notes.set(group.name, standstill);
+      // safety is no matter of configuration: who was denied stops serving all the same
+      if (!own.wishes.maintenance.value && stoppable(own.groups[group.name])) mayGoOn(look, group);
+    }
+  }
+  return {
+    memory: next,
+    orders: look.orders,
+    claimed: Object.keys(next.claims),
+    placements: Object.fromEntries([...placements].map(([name, { node, why }]) => [name, { node, why: look.notes.get(name) ?? why }])),
+  };
+}
