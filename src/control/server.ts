@@ -2,12 +2,10 @@
  * The control API's server: HTTP/1.1 on a unix socket of mode 0600 (paths: messages.ts). It knows nothing of volumes; whoever implements
  * `ControlHandlers` does. Every refusal leaves as ErrorReply. Everything is bounded: bodies, clients, and what waits for a slow client.
  */
-import { chmodSync, mkdirSync, unlinkSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { connect } from 'node:net';
-import { dirname } from 'node:path';
 import { asDrbdtsError, type DrbdtsError, drbdtsError } from '../shared/errors.js';
 import { EventFeed } from './event-feed.js';
+import { badRequest, closeServer, decode, listenOnSocket, notFound, readBody, sendJson, sendRefusal, startStream } from './http.js';
 import {
   type ConfigCheckReply,
   type ConfigCheckRequest,
@@ -49,22 +47,10 @@ export interface ControlHandlers {
   version(): VersionReply;
 }
 
-const bodyBytesMax = 1024 * 1024;
 const connectionsMax = 128;
 const streamsMax = 64;
-const lingerMs = 500;
 /** beyond this much unsent text a client is behind: changes are dropped and it gets a fresh dump when it has caught up. */
 const streamBytesMax = 256 * 1024;
-
-const httpStatus: Record<string, number> = {
-  ERR_UNKNOWN_RESOURCE: 404,
-  ERR_NOT_FOUND: 404,
-  ERR_BAD_REQUEST: 400,
-  ERR_UNKNOWN_VERB: 400,
-  ERR_REQUEST_TOO_LARGE: 413,
-  ERR_TOO_MANY_CLIENTS: 503,
-  ERR_INTERNAL: 500,
-};
 
 export class ControlServer {
   private readonly server: Server;
@@ -86,40 +72,13 @@ export class ControlServer {
 
   /** Listens on `path`. A socket file nobody answers on is removed; a living one is refused with ERR_SOCKET_IN_USE. */
   async listen(path: string): Promise<void> {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
-    if (await answers(path)) throw drbdtsError('ERR_SOCKET_IN_USE', { values: { socket: path }, place: path });
-    try {
-      unlinkSync(path);
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-    }
-    const before = process.umask(0o177);
-    try {
-      await new Promise<void>((resolve, reject) => {
-        this.server.once('error', reject);
-        this.server.listen(path, () => {
-          this.server.off('error', reject);
-          resolve();
-        });
-      });
-    } finally {
-      process.umask(before);
-    }
-    chmodSync(path, 0o600);
+    await listenOnSocket(this.server, path);
   }
 
   /** Ends waiting requests with ERR_CANCELLED and closes. */
   async close(): Promise<void> {
     this.ending.abort(drbdtsError('ERR_CANCELLED', { values: { reason: 'the daemon is ending' } }));
-    await new Promise<void>((resolve) => {
-      // answers under way get a moment; then connections that stay open are cut
-      const cut = setTimeout(() => this.server.closeAllConnections(), lingerMs);
-      this.server.close(() => {
-        clearTimeout(cut);
-        resolve();
-      });
-      this.server.closeIdleConnections();
-    });
+    await closeServer(this.server);
   }
 
   private async route(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -226,70 +185,6 @@ export class ControlServer {
   }
 
   private fail(response: ServerResponse, thrown: unknown): void {
-    const error = this.refusal(thrown);
-    if (response.headersSent) {
-      response.end();
-      return;
-    }
-    sendJson(response, error.reply, httpStatus[error.code] ?? 409);
+    sendRefusal(response, this.refusal(thrown));
   }
-}
-
-function decode(part: string): string {
-  try {
-    return decodeURIComponent(part);
-  } catch {
-    throw notFound(part);
-  }
-}
-
-function notFound(path: string): DrbdtsError {
-  return drbdtsError('ERR_NOT_FOUND', { values: { path } });
-}
-
-function badRequest(issues: readonly { path: readonly PropertyKey[]; message: string }[]): DrbdtsError {
-  const problem = issues
-    .map((issue) => `${issue.path.length > 0 ? `${issue.path.map(String).join('.')}: ` : ''}${issue.message}`)
-    .join('; ');
-  return drbdtsError('ERR_BAD_REQUEST', { values: { problem } });
-}
-
-function sendJson(response: ServerResponse, body: unknown, status = 200): void {
-  const text = `${JSON.stringify(body)}\n`;
-  response.writeHead(status, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) });
-  response.end(text);
-}
-
-function startStream(response: ServerResponse): void {
-  response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' });
-  response.flushHeaders();
-}
-
-async function readBody(request: IncomingMessage): Promise<unknown> {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    bytes += chunk.length;
-    if (bytes > bodyBytesMax) throw drbdtsError('ERR_REQUEST_TOO_LARGE', { values: { limit: bodyBytesMax } });
-    chunks.push(chunk);
-  }
-  const text = Buffer.concat(chunks).toString('utf8').trim();
-  if (text === '') return {};
-  try {
-    return JSON.parse(text) as unknown;
-  } catch (error) {
-    throw drbdtsError('ERR_BAD_REQUEST', { values: { problem: `the body is not JSON: ${(error as Error).message}` }, cause: error });
-  }
-}
-
-/** Whether a process listens on the socket `path`. */
-async function answers(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(path);
-    socket.once('connect', () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.once('error', () => resolve(false));
-  });
 }
