@@ -701,6 +701,13 @@ const ownErrors: readonly ErrorEntry[] = [
     'Check network cards and memory; a buffer changed while it was written gives this, too.',
     'data-integrity-alg found a difference between what was sent and what arrived. The block is sent again through a reconnect.',
   ),
+  own(
+    'ERR_REPORT_TOO_LARGE',
+    20,
+    'what this node has to say about itself ({bytes} bytes) does not fit into a heartbeat ({limit} bytes)',
+    'Configure fewer groups and members in one cluster.',
+    'A heartbeat is one datagram. It carries the state of all groups and volumes of the node, compressed when it is long.',
+  ),
 ];
 
 export const errorEntries: readonly ErrorEntry[] = [...stateRefusals, ...configurationErrors, ...ownErrors];
