@@ -12,6 +12,7 @@ const typescriptMayUse: Record<string, readonly string[]> = {
   config: ['shared'],
   control: ['shared'],
   daemon: ['shared', 'config', 'control'],
+  cluster: ['shared', 'config', 'control', 'arbiter'],
   cli: ['shared', 'config', 'control'],
 };
 
@@ -75,6 +76,10 @@ describe('TypeScript', () => {
       'daemon/wait',
       'daemon/keeper',
       'daemon/status',
+      'cluster/gap-history',
+      'cluster/membership',
+      'cluster/membership-types',
+      'cluster/rejects',
       'control/sse',
       'shared/terms',
       'shared/error-table',
