@@ -12,7 +12,7 @@ const typescriptMayUse: Record<string, readonly string[]> = {
   config: ['shared'],
   control: ['shared'],
   daemon: ['shared', 'config', 'control'],
-  cluster: ['shared', 'config', 'control', 'arbiter'],
+  cluster: ['shared', 'config', 'control'],
   cli: ['shared', 'config', 'control'],
 };
 
@@ -81,6 +81,10 @@ describe('TypeScript', () => {
       'cluster/membership-types',
       'cluster/rejects',
       'control/sse',
+      'cluster/group',
+      'cluster/group-plan',
+      'cluster/group-step',
+      'cluster/group-types',
       'shared/terms',
       'shared/error-table',
     ];
