@@ -43,6 +43,10 @@ export interface DecideInput {
   confirmedVersion: number;
   /** how old our newest heartbeat is that the peer had received by then. */
   confirmedAgeMs: number;
+  /** `peerReport` is the newest that exists, as far as the peer has told. */
+  reportIsCurrent: boolean;
+  /** two nodes use one name: nothing that they say may be acted on. */
+  twins: boolean;
   /** by volume, and by `group/NAME` for groups without volumes. */
   standings: Record<string, Standing>;
   /** false: drbdtsd does not answer; nothing is known of volumes. */
@@ -192,7 +196,7 @@ function bring(look: Look, group: GroupConfig, why: string): string {
     return `${peerReport.node} claims it, too`;
   }
   // An old confirmation is worth nothing: the peer may have taken us for dead since.
-  if (input.confirmedVersion < since || input.confirmedAgeMs * 2 > input.cluster.deadtimeMs) return `waiting for ${peerReport.node} to confirm`;
+  if (input.confirmedVersion < since || !input.reportIsCurrent || input.confirmedAgeMs * 2 > input.cluster.deadtimeMs) return `waiting for ${peerReport.node} to confirm`;
   orders.push({ kind: 'start', group: group.name, reason: why });
   return '';
 }
@@ -235,7 +239,7 @@ export function decide(input: DecideInput, memory: DecideMemory): Decision {
   const placements = placeAll(groups, candidates, own.wishes, worse);
   const look: Look = { input, memory, next, placements, orders: [], notes: new Map() };
   const differ = present !== null && present.configDigest !== own.configDigest;
-  const standstill = own.wishes.maintenance.value ? 'maintenance' : differ ? `the configuration differs from that of ${present.node}` : !input.daemonUp ? 'drbdtsd does not answer' : '';
+  const standstill = input.twins ? 'two nodes use the same name' : own.wishes.maintenance.value ? 'maintenance' : differ ? `the configuration differs from that of ${present.node}` : !input.daemonUp ? 'drbdtsd does not answer' : '';
   if (standstill === '') {
     for (const group of inOrder(groups)) settle(look, group);
   } else {

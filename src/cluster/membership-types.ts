@@ -80,10 +80,14 @@ export interface MembershipView {
   lastHeardMs: number | null;
   report: NodeReport | null;
   reportVersion: number;
+  /** no newer report is known to exist: what `report` says is what the peer said last. */
+  reportIsCurrent: boolean;
   reportAtMs: number | null;
   /** version of our own report, and the newest that the peer (its present boot) says it holds: a claim counts from `confirmedVersion >= version` on. */
   ownVersion: number;
   confirmedVersion: number;
+  /** age of the newest own heartbeat that the peer has received by what it sent last; Infinity: none. */
+  confirmedAgeMs: number;
   /** highest own sequence that the peer's present boot has received. */
   confirmedSeq: number;
   links: LinkView[];

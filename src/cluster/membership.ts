@@ -47,6 +47,8 @@ interface Boot {
   readonly report: NodeReport | null;
   readonly reportVersion: number;
   readonly reportAtMs: number | null;
+  /** newest report version that the peer has spoken of; above `reportVersion` while the report itself is missing. */
+  readonly announcedVersion: number;
   readonly confirmedVersion: number;
   readonly confirmedSeq: number;
 }
@@ -348,7 +350,7 @@ class Step {
     this.set({
       retired: current === null ? gone : [...gone.slice(1 - retiredKept), { boot: current.boot, atSequence: sequence }],
       candidate: null,
-      current: { boot: heartbeat.boot, firstMs: this.#now, report: null, reportVersion: 0, reportAtMs: null, confirmedVersion: 0, confirmedSeq: 0 },
+      current: { boot: heartbeat.boot, firstMs: this.#now, report: null, reportVersion: 0, announcedVersion: 0, reportAtMs: null, confirmedVersion: 0, confirmedSeq: 0 },
       links: this.s.links.map((link) => ({ ...link, highest: 0, highestMs: this.#now, peerHeard: 0 })),
     });
     if (peer === 'alive' && current !== null) {
@@ -392,6 +394,7 @@ class Step {
         ...current,
         report: newer ? report.value : current.report,
         reportVersion: newer ? heartbeat.reportVersion : current.reportVersion,
+        announcedVersion: Math.max(current.announcedVersion, heartbeat.reportVersion),
         reportAtMs: newer ? now : current.reportAtMs,
         confirmedSeq: Math.max(current.confirmedSeq, echoed),
         confirmedVersion: echoed === 0 ? current.confirmedVersion : Math.max(current.confirmedVersion, Math.min(heartbeat.echo?.reportVersion ?? 0, this.s.ownVersion)),
@@ -542,6 +545,13 @@ function twins(state: MembershipState): MembershipView['twins'] {
   return state.rival === null ? 'none' : 'own name suspected';
 }
 
+/** How old the newest own heartbeat is that the peer has received, in ms; Infinity when there is none or it is too old to tell. */
+function confirmedAge(state: MembershipState, nowMs: number): number {
+  const sequence = state.current?.confirmedSeq ?? 0;
+  const sent = sequence === 0 ? undefined : state.sent.find((each) => each.sequence === sequence);
+  return sent === undefined ? Number.POSITIVE_INFINITY : nowMs - sent.atMs;
+}
+
 /** What others may know; cheap, made anew at each call. */
 export function membershipView(state: MembershipState, nowMs: number): MembershipView {
   const { current, config } = state;
@@ -557,7 +567,9 @@ export function membershipView(state: MembershipState, nowMs: number): Membershi
     reportVersion: current?.reportVersion ?? 0,
     reportAtMs: current?.reportAtMs ?? null,
     ownVersion: state.ownVersion,
+    reportIsCurrent: current !== null && current.reportVersion >= current.announcedVersion,
     confirmedVersion: current?.confirmedVersion ?? 0,
+    confirmedAgeMs: confirmedAge(state, nowMs),
     confirmedSeq: current?.confirmedSeq ?? 0,
     links: state.links.map((link): LinkView => {
       const open = link.lifeMs !== null && state.peer === 'alive' ? nowMs - link.lifeMs : 0;

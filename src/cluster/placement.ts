@@ -3,7 +3,8 @@
  * that they may differ for a moment is no danger, for a start needs more than a wish (decide.ts).
  */
 import type { GroupConfig } from '../config/cluster-types.js';
-import type { GroupPhase, GroupReport, NodeReport, VolumeReport, Wishes } from './report.js';
+import type { GroupPhase } from './group-types.js';
+import type { GroupReport, NodeReport, VolumeReport, Wishes } from './report.js';
 
 /** A node as a place for groups. */
 export interface Candidate {

@@ -4,10 +4,7 @@
  */
 import { z } from 'zod';
 import { connectionStates, diskStates, roles } from '../shared/terms.js';
-
-/** Phases of a group on one node (group.ts). `unknown` before the first look, `partial` when only some members run. */
-export const groupPhases = ['unknown', 'stopped', 'partial', 'starting', 'started', 'stopping', 'failed', 'stop-failed'] as const;
-export type GroupPhase = (typeof groupPhases)[number];
+import { groupPhases } from './group-types.js';
 
 const groupReport = z.object({
   phase: z.enum(groupPhases),
@@ -32,6 +29,17 @@ export type VolumeReport = z.infer<typeof volumeReport>;
 /** A wish of an operator, known to both nodes: the one with the higher stamp counts. */
 const stamped = <T extends z.ZodType>(value: T) => z.object({ value, stamp: z.number().int().nonnegative() });
 
+const wishes = z.object({
+  maintenance: stamped(z.boolean()),
+  /** where an operator wants a group: node name, '' for no wish. */
+  pins: z.record(z.string(), stamped(z.string())),
+  /** nodes that shall run nothing. */
+  standby: z.record(z.string(), stamped(z.boolean())),
+  /** `cleanup` of a group was said; the stamp tells when. */
+  cleanups: z.record(z.string(), stamped(z.boolean())),
+});
+export type Wishes = z.infer<typeof wishes>;
+
 export const nodeReport = z.object({
   node: z.string(),
   version: z.string(),
@@ -43,20 +51,15 @@ export const nodeReport = z.object({
   pingLost: z.number().int().nonnegative(),
   groups: z.record(z.string(), groupReport),
   volumes: z.record(z.string(), volumeReport),
-  wishes: z.object({
-    maintenance: stamped(z.boolean()),
-    /** where an operator wants a group: node name, '' for no wish. */
-    pins: z.record(z.string(), stamped(z.string())),
-  }),
+  wishes,
 });
 export type NodeReport = z.infer<typeof nodeReport>;
-export type Wishes = NodeReport['wishes'];
 export interface Stamped<T> {
   value: T;
   stamp: number;
 }
 
-export const noWishes: Wishes = { maintenance: { value: false, stamp: 0 }, pins: {} };
+export const noWishes: Wishes = { maintenance: { value: false, stamp: 0 }, pins: {}, standby: {}, cleanups: {} };
 
 function newer<T>(a: Stamped<T>, b: Stamped<T> | undefined): Stamped<T> {
   if (b === undefined || a.stamp > b.stamp) return a;
@@ -65,20 +68,29 @@ function newer<T>(a: Stamped<T>, b: Stamped<T> | undefined): Stamped<T> {
   return String(a.value) >= String(b.value) ? a : b;
 }
 
+function newerOfEach<T>(a: Record<string, Stamped<T>>, b: Record<string, Stamped<T>>): Record<string, Stamped<T>> {
+  const result: Record<string, Stamped<T>> = {};
+  for (const name of [...new Set([...Object.keys(a), ...Object.keys(b)])].sort()) {
+    const one = a[name];
+    const other = b[name];
+    const winner = one === undefined ? other : newer(one, other);
+    if (winner !== undefined) result[name] = winner;
+  }
+  return result;
+}
+
 /** Both nodes' wishes as one; the same whoever computes it (a join: commutative, associative, idempotent). */
 export function mergeWishes(a: Wishes, b: Wishes): Wishes {
-  const names = new Set([...Object.keys(a.pins), ...Object.keys(b.pins)]);
-  const pins: Wishes['pins'] = {};
-  for (const name of [...names].sort()) {
-    const one = a.pins[name];
-    const other = b.pins[name];
-    const pin = one === undefined ? other : newer(one, other);
-    if (pin !== undefined) pins[name] = pin;
-  }
-  return { maintenance: newer(a.maintenance, b.maintenance), pins };
+  return {
+    maintenance: newer(a.maintenance, b.maintenance),
+    pins: newerOfEach(a.pins, b.pins),
+    standby: newerOfEach(a.standby, b.standby),
+    cleanups: newerOfEach(a.cleanups, b.cleanups),
+  };
 }
 
 /** The next stamp after everything in `wishes`. */
 export function nextStamp(wishes: Wishes): number {
-  return Math.max(wishes.maintenance.stamp, ...Object.values(wishes.pins).map(({ stamp }) => stamp)) + 1;
+  const records = [wishes.pins, wishes.standby, wishes.cleanups].flatMap((each): { stamp: number }[] => Object.values(each));
+  return Math.max(wishes.maintenance.stamp, ...records.map(({ stamp }) => stamp)) + 1;
 }
