@@ -2,6 +2,7 @@
  * What the command line needs from drbdtsd's control API: the calls that `src/control/client.ts` offers,
  * as an interface, so that commands are tested against any server or a plain object.
  */
+import type { ClusterReply, ClusterRequest, ClusterStatus, ClusterVerb, HistoryReply } from '../control/cluster-messages.js';
 import type { ErrorReply, EventRecord, ReloadReply, StatusReply, Verb, VerbReply, VerbRequest } from '../control/messages.js';
 
 /** Calls of the control API. Each rejects with an error that {@link errorReplyOf} or {@link isUnreachable} knows. */
@@ -16,6 +17,15 @@ export interface ControlApi {
   config(): Promise<unknown>;
   /** Makes the daemon read its configuration file again; `adjust` carries the changes out. */
   reload(): Promise<ReloadReply>;
+}
+
+/** Calls of the cluster manager's API, as `src/control/cluster-client.ts` offers them. */
+export interface ClusterApi {
+  status(): Promise<ClusterStatus>;
+  history(limit: number): Promise<HistoryReply>;
+  verb(verb: ClusterVerb, request: ClusterRequest): Promise<ClusterReply>;
+  /** The status at every change, until `signal` fires or clusterd goes away. */
+  watch(signal: AbortSignal): AsyncIterable<ClusterStatus>;
 }
 
 export interface EventsOptions {

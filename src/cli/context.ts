@@ -1,10 +1,11 @@
 /** What every command gets: the API, the streams, the global options. Nothing here is global state, so tests make their own. */
-import type { ControlApi } from './api.js';
+import type { ClusterApi, ControlApi } from './api.js';
 
 /** Options that every command takes. */
 export interface GlobalOptions {
   readonly socket: string;
   readonly config: string;
+  readonly clusterSocket: string;
   /** Name of this node in the configuration; the host name when not given. */
   readonly node?: string;
   readonly json?: boolean;
@@ -24,6 +25,8 @@ export interface CliContext {
   readonly env: NodeJS.ProcessEnv;
   readonly options: GlobalOptions;
   readonly api: ControlApi;
+  /** The cluster manager of this node. */
+  readonly cluster: ClusterApi;
   /** Fires on SIGINT and SIGTERM. */
   readonly interrupted: AbortSignal;
   /** One line typed by the user; only called when stdin is a terminal. Null at end of input. */

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /** drbdts: the command line. Only this file touches the process: streams, signals, exit code. */
 import { createInterface } from 'node:readline/promises';
+import { ClusterClient } from '../control/cluster-client.js';
 import { ControlClient } from '../control/client.js';
 import { version } from '../shared/version.js';
 import type { ControlApi } from './api.js';
@@ -41,6 +42,7 @@ function makeContext(options: GlobalOptions): CliContext {
     stdinIsTty: process.stdin.isTTY === true,
     env: process.env,
     options,
+    cluster: new ClusterClient(options.clusterSocket),
     api: options.verbose === true ? traceCalls(client, process.stderr) : client,
     get interrupted() {
       return interrupted();

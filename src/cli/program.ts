@@ -1,6 +1,7 @@
 /** The command table: commander's program with every command of drbdts registered. */
 import { Command, Option } from 'commander';
 import type { Registry } from './commands/command.js';
+import { registerCluster } from './commands/cluster.js';
 import { registerCompletion } from './commands/completion.js';
 import { registerConfig } from './commands/config.js';
 import { registerConnection } from './commands/connection.js';
@@ -19,6 +20,7 @@ import type { CliContext, GlobalOptions } from './context.js';
 import { exitCodes } from './exit-codes.js';
 
 export const defaultSocket = '/run/drbdts/drbdtsd.sock';
+export const defaultClusterSocket = '/run/drbdts/clusterd.sock';
 export const defaultConfig = '/etc/drbdts/drbdts.yaml';
 
 export interface Program {
@@ -35,6 +37,7 @@ export function createProgram(version: string, makeContext: (options: GlobalOpti
     .description('administer replicated block volumes; commands and states are those of DRBD 8.4')
     .version(`drbdts ${version}`, '-V, --version', 'print the version')
     .addOption(new Option('--socket <path>', 'control socket of drbdtsd').env('DRBDTS_SOCKET').default(defaultSocket))
+    .addOption(new Option('--cluster-socket <path>', 'control socket of drbdts-clusterd').env('DRBDTS_CLUSTER_SOCKET').default(defaultClusterSocket))
     .addOption(
       new Option('--config <file>', 'configuration, for commands that work without the daemon').env('DRBDTS_CONFIG').default(defaultConfig),
     )
@@ -77,6 +80,8 @@ export function createProgram(version: string, makeContext: (options: GlobalOpti
   program.commandsGroup('Disk and meta-data:');
   registerMetaData(registry);
   registerDevice(registry);
+  program.commandsGroup('Cluster:');
+  registerCluster(registry);
   program.commandsGroup('Configuration:');
   registerConfig(registry);
   registerShell(registry);

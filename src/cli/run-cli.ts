@@ -4,7 +4,7 @@ import type { CliContext, GlobalOptions } from './context.js';
 import { printLines } from './context.js';
 import { exitCodes } from './exit-codes.js';
 import { reportFailure } from './failure.js';
-import { createProgram, defaultConfig, defaultSocket } from './program.js';
+import { createProgram, defaultClusterSocket, defaultConfig, defaultSocket } from './program.js';
 import { defaultWatchSeconds, fillWatchInterval } from './usage.js';
 import { formatUsageError } from './usage-error.js';
 
@@ -20,7 +20,7 @@ export async function runCli(
     return used;
   };
   const program = createProgram(version, contextOf);
-  const plain = (): CliContext => used ?? makeContext({ socket: defaultSocket, config: defaultConfig });
+  const plain = (): CliContext => used ?? makeContext({ socket: defaultSocket, clusterSocket: defaultClusterSocket, config: defaultConfig });
   for (const command of [program.command, ...program.command.commands, ...program.command.commands.flatMap((group) => group.commands)]) {
     command.configureOutput({
       writeOut: (text) => plain().stdout.write(text),

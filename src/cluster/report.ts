@@ -29,7 +29,7 @@ export type VolumeReport = z.infer<typeof volumeReport>;
 /** A wish of an operator, known to both nodes: the one with the higher stamp counts. */
 const stamped = <T extends z.ZodType>(value: T) => z.object({ value, stamp: z.number().int().nonnegative() });
 
-const wishes = z.object({
+export const wishesSchema = z.object({
   maintenance: stamped(z.boolean()),
   /** where an operator wants a group: node name, '' for no wish. */
   pins: z.record(z.string(), stamped(z.string())),
@@ -38,7 +38,7 @@ const wishes = z.object({
   /** `cleanup` of a group was said; the stamp tells when. */
   cleanups: z.record(z.string(), stamped(z.boolean())),
 });
-export type Wishes = z.infer<typeof wishes>;
+export type Wishes = z.infer<typeof wishesSchema>;
 
 export const nodeReport = z.object({
   node: z.string(),
@@ -51,7 +51,7 @@ export const nodeReport = z.object({
   pingLost: z.number().int().nonnegative(),
   groups: z.record(z.string(), groupReport),
   volumes: z.record(z.string(), volumeReport),
-  wishes,
+  wishes: wishesSchema,
 });
 export type NodeReport = z.infer<typeof nodeReport>;
 export interface Stamped<T> {

@@ -2,9 +2,7 @@
  * The control API's client: one method per path of messages.ts. A refusal of the daemon rejects with a DrbdtsError (its `reply` is the
  * daemon's ErrorReply); no answer at all with ERR_DAEMON_UNREACHABLE.
  */
-import { request as httpRequest, type IncomingMessage } from 'node:http';
-import type { z } from 'zod';
-import { DrbdtsError, drbdtsError } from '../shared/errors.js';
+import { DrbdtsError } from '../shared/errors.js';
 import {
   type ConfigCheckReply,
   type ConfigCheckRequest,
@@ -25,7 +23,7 @@ import {
   verbReply,
   versionReply,
 } from './messages.js';
-import { EventStreamReader } from './sse.js';
+import { readEvents, readText, SocketClient } from './socket-client.js';
 
 export const defaultSocket = '/run/drbdts/drbdtsd.sock';
 
@@ -41,11 +39,9 @@ export interface VerbOptions {
   readonly onProgress?: (record: ProgressRecord) => void;
 }
 
-export class ControlClient {
-  private readonly socket: string;
-
+export class ControlClient extends SocketClient {
   constructor(socket: string = defaultSocket) {
-    this.socket = socket;
+    super(socket, 'ERR_DAEMON_UNREACHABLE');
   }
 
   async status(resource?: string): Promise<StatusReply> {
@@ -101,75 +97,4 @@ export class ControlClient {
   async version(): Promise<VersionReply> {
     return this.json('GET', '/v1/version', versionReply);
   }
-
-  private async json<S extends z.ZodType>(
-    method: string,
-    path: string,
-    schema: S,
-    body?: unknown,
-    signal?: AbortSignal,
-  ): Promise<z.infer<S>> {
-    const text = await readText(await this.open(method, path, body, signal));
-    const parsed = schema.safeParse(JSON.parse(text));
-    if (parsed.success) return parsed.data;
-    throw drbdtsError('ERR_INTERNAL', {
-      values: { reason: `the daemon's reply does not fit: ${parsed.error.message}` },
-      remedy: 'Update drbdtsd and drbdts together.',
-    });
-  }
-
-  private unreachable(cause: Error): DrbdtsError {
-    const reason = (cause as NodeJS.ErrnoException).code ?? cause.message;
-    return drbdtsError('ERR_DAEMON_UNREACHABLE', { values: { socket: this.socket, reason }, place: this.socket, cause });
-  }
-
-  private async open(
-    method: string,
-    path: string,
-    body?: unknown,
-    signal?: AbortSignal,
-    accept = 'application/json',
-  ): Promise<IncomingMessage> {
-    const text = body === undefined ? '' : JSON.stringify(body);
-    const response = await new Promise<IncomingMessage>((resolve, reject) => {
-      const headers = { accept, 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) };
-      const request = httpRequest({
-        socketPath: this.socket,
-        method,
-        path,
-        headers,
-        agent: false,
-        ...(signal === undefined ? {} : { signal }),
-      });
-      request.once('response', resolve);
-      request.once('error', (error) => reject(signal?.aborted === true ? error : this.unreachable(error)));
-      request.end(text);
-    });
-    if (response.statusCode === 200) return response;
-    const reply = await readText(response);
-    const parsed = errorReply.safeParse(safeJson(reply));
-    if (parsed.success) throw new DrbdtsError(parsed.data);
-    throw drbdtsError('ERR_INTERNAL', { values: { reason: `the daemon answered ${response.statusCode}: ${reply.slice(0, 200)}` } });
-  }
-}
-
-function safeJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
-  }
-}
-
-async function readText(response: IncomingMessage): Promise<string> {
-  response.setEncoding('utf8');
-  let text = '';
-  for await (const chunk of response as AsyncIterable<string>) text += chunk;
-  return text;
-}
-
-async function* readEvents(response: IncomingMessage): AsyncGenerator<{ event: string; data: string }, void, undefined> {
-  const reader = new EventStreamReader();
-  response.setEncoding('utf8');
-  for await (const chunk of response as AsyncIterable<string>) yield* reader.push(chunk);
 }

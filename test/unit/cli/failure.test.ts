@@ -8,7 +8,7 @@ import { type DrbdtsError, drbdtsError, errorForDrbdCode } from '../../../src/sh
 function report(error: unknown, json = false): { code: number; text: string } {
   let text = '';
   const stderr = { write: (part: string) => (text += part) };
-  const code = reportFailure({ stderr, options: { socket: '/run/x.sock', config: '/etc/x.yaml', json } }, error, 'r0');
+  const code = reportFailure({ stderr, options: { socket: '/run/x.sock', clusterSocket: '/nonexistent', config: '/etc/x.yaml', json } }, error, 'r0');
   return { code, text };
 }
 

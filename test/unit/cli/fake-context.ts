@@ -1,5 +1,6 @@
 /** A command line without a process: the API is an object that records its calls, the streams are texts. */
-import type { ControlApi } from '../../../src/cli/api.js';
+import type { ClusterApi, ControlApi } from '../../../src/cli/api.js';
+import { ClusterClient } from '../../../src/control/cluster-client.js';
 import type { CliContext, GlobalOptions } from '../../../src/cli/context.js';
 import { runCli } from '../../../src/cli/run-cli.js';
 import type { EventRecord, StatusReply, Verb, VerbReply, VerbRequest } from '../../../src/control/messages.js';
@@ -13,6 +14,7 @@ export interface Call {
 }
 
 export interface FakeOptions {
+  readonly cluster?: ClusterApi;
   readonly status?: StatusReply;
   readonly events?: readonly EventRecord[];
   /** Answers a verb; throws to refuse it. */
@@ -67,6 +69,7 @@ export async function runFake(args: readonly string[], options: FakeOptions = {}
     env: {},
     options: globals,
     api,
+    cluster: options.cluster ?? new ClusterClient('/nonexistent/clusterd.sock'),
     interrupted: new AbortController().signal,
     ask: async () => options.typed ?? null,
   });

@@ -1,0 +1,117 @@
+/** The server of clusterd's control API (paths: cluster-messages.ts). It decides nothing; whoever implements `ClusterHandlers` does. */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { asDrbdtsError, type DrbdtsError, drbdtsError } from '../shared/errors.js';
+import {
+  type ClusterReply,
+  type ClusterRequest,
+  type ClusterStatus,
+  type ClusterVerb,
+  clusterRequest,
+  clusterVerbs,
+  type HistoryEntry,
+} from './cluster-messages.js';
+import { badRequest, closeServer, decode, listenOnSocket, notFound, readBody, sendJson, sendRefusal, startStream } from './http.js';
+import { encodeEvent } from './sse.js';
+
+export interface ClusterHandlers {
+  status(): ClusterStatus;
+  /** Calls back at every change; returns the way to stop. */
+  subscribe(listener: () => void): () => void;
+  history(limit: number): HistoryEntry[];
+  verb(verb: ClusterVerb, request: ClusterRequest): Promise<ClusterReply>;
+}
+
+const streamsMax = 32;
+const streamBytesMax = 256 * 1024;
+const historyDefault = 100;
+
+export class ClusterServer {
+  readonly #server: Server;
+  readonly #handlers: ClusterHandlers;
+  readonly #onFault: (error: DrbdtsError) => void;
+  readonly #ending = new AbortController();
+  #streams = 0;
+
+  constructor(handlers: ClusterHandlers, onFault: (error: DrbdtsError) => void = () => {}) {
+    this.#handlers = handlers;
+    this.#onFault = onFault;
+    this.#server = createServer((request, response) => {
+      this.#route(request, response).catch((thrown: unknown) => {
+        const error = asDrbdtsError(thrown);
+        if (error.code === 'ERR_INTERNAL') this.#onFault(error);
+        sendRefusal(response, error);
+      });
+    });
+    this.#server.maxConnections = 64;
+    this.#server.requestTimeout = 0;
+  }
+
+  async listen(path: string): Promise<void> {
+    await listenOnSocket(this.#server, path);
+  }
+
+  async close(): Promise<void> {
+    this.#ending.abort();
+    await closeServer(this.#server);
+  }
+
+  async #route(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const url = new URL(request.url ?? '/', 'http://clusterd');
+    const [version, area, what, ...rest] = url.pathname
+      .split('/')
+      .filter((part) => part !== '')
+      .map(decode);
+    if (version !== 'v1' || area !== 'cluster' || what === undefined || rest.length > 0) throw notFound(url.pathname);
+    if (request.method === 'POST') {
+      const verb = clusterVerbs.find((candidate) => candidate === what);
+      if (verb === undefined) throw drbdtsError('ERR_UNKNOWN_VERB', { values: { verb: what } });
+      const parsed = clusterRequest.safeParse(await readBody(request));
+      if (!parsed.success) throw badRequest(parsed.error.issues);
+      sendJson(response, await this.#handlers.verb(verb, parsed.data));
+      return;
+    }
+    if (request.method !== 'GET') throw notFound(url.pathname);
+    switch (what) {
+      case 'status':
+        sendJson(response, this.#handlers.status());
+        return;
+      case 'history': {
+        const limit = Number(url.searchParams.get('limit') ?? historyDefault);
+        if (!Number.isInteger(limit) || limit < 1) throw badRequest([{ path: ['limit'], message: 'expected a number above 0' }]);
+        sendJson(response, { entries: this.#handlers.history(limit) });
+        return;
+      }
+      case 'events':
+        this.#stream(response);
+        return;
+      default:
+        throw notFound(url.pathname);
+    }
+  }
+
+  #stream(response: ServerResponse): void {
+    if (this.#streams >= streamsMax) throw drbdtsError('ERR_TOO_MANY_CLIENTS', { values: { limit: streamsMax } });
+    this.#streams += 1;
+    startStream(response);
+    // a slow reader misses what lies between, never the present state
+    let behind = false;
+    const send = (): void => {
+      behind = response.writableLength > streamBytesMax;
+      if (!behind) response.write(encodeEvent('message', this.#handlers.status()));
+    };
+    const stop = this.#handlers.subscribe(send);
+    response.on('drain', () => {
+      if (behind) send();
+    });
+    const end = (): void => {
+      response.end();
+    };
+    this.#ending.signal.addEventListener('abort', end, { once: true });
+    response.on('close', () => {
+      this.#streams -= 1;
+      stop();
+      this.#ending.signal.removeEventListener('abort', end);
+    });
+    send();
+  }
+}
