@@ -34,6 +34,15 @@
       'libraries': ['-luring'],
     },
     {
+      # Packet sockets, rtnetlink and priority for the cluster manager; stands alone.
+      'target_name': 'drbdts_net',
+      'type': 'loadable_module',
+      'sources': ['<!@(ls net/*.cc)'],
+      'include_dirs': ['<!@(node -p "require(\'node-addon-api\').include_dir")'],
+      'defines': ['NAPI_VERSION=9', 'NODE_ADDON_API_DISABLE_CPP_EXCEPTIONS', 'NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS'],
+      'cflags_cc': ['-fno-exceptions', '-fno-rtti'],
+    },
+    {
       # Holds open device descriptors where there is no systemd; stands alone.
       'target_name': 'drbdts-keeper',
       'type': 'executable',

@@ -45,7 +45,7 @@ run_gyp() { node "$gyp" --silent --directory=native --nodedir="$nodedir" "$@"; }
 stamp=native/build/.configured-for
 inputs=$(
   cat native/binding.gyp
-  ls native/core/*.cc native/io/*.cc native/engine/*.cc native/frontend/*.cc native/addon/*.cc native/keeper/*.cc native/sim/*.cc native/sim/checkers/*.cc test/native/*.cc
+  ls native/core/*.cc native/io/*.cc native/engine/*.cc native/frontend/*.cc native/addon/*.cc native/net/*.cc native/keeper/*.cc native/sim/*.cc native/sim/checkers/*.cc test/native/*.cc
   node --version
   echo "$nodedir" "$gyp"
 )

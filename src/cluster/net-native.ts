@@ -1,0 +1,94 @@
+/**
+ * The only file that loads the native network part, `native/build/Release/drbdts_net.node`: what Node can not do by itself. Errors carry `code`
+ * (ENODEV, EADDRNOTAVAIL, EPERM, ...), `place` and `remedy`. Nothing in it decides anything.
+ */
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+import { drbdtsError } from '../shared/errors.js';
+
+const binary = fileURLToPath(new URL('../../../native/build/Release/drbdts_net.node', import.meta.url));
+
+export interface NetLink {
+  name: string;
+  index: number;
+  up: boolean;
+  /** a cable with somebody at its other end. */
+  carrier: boolean;
+  loopback: boolean;
+  /** `02:11:22:33:44:55`, '' for none. */
+  mac: string;
+  mtu: number;
+}
+
+export interface NetAddress {
+  index: number;
+  family: 4 | 6;
+  address: string;
+  prefix: number;
+  /** '' for none (IPv6 has none). */
+  label: string;
+  /** null: for ever. */
+  validSeconds: number | null;
+  preferredSeconds: number | null;
+  noPrefixRoute: boolean;
+  /** IPv6 duplicate address detection: still running, or somebody else has it. */
+  tentative: boolean;
+  dadFailed: boolean;
+}
+
+export interface NewAddress {
+  index: number;
+  address: string;
+  prefix: number;
+  label?: string;
+  broadcast?: string;
+  /** the kernel removes it when that long nobody set it again; absent: for ever. */
+  validSeconds?: number;
+  preferredSeconds?: number;
+  noPrefixRoute?: boolean;
+  /** IPv6: usable at once, without asking the network first. */
+  noDad?: boolean;
+}
+
+export interface PacketSocket {
+  /** A whole Ethernet frame. */
+  send(frame: Uint8Array): void;
+  /** Frames that nobody took in time. */
+  dropped(): number;
+  close(): void;
+}
+
+export interface NetMonitor {
+  close(): void;
+}
+
+export interface NativeNet {
+  /** A UDP socket bound to an address and an interface; its descriptor belongs to the caller. */
+  udpSocket(options: { family: 4 | 6; address: string; port: number; interface: string }): number;
+  /** Frames of one ethertype (0x0806 ARP, 0x86dd IPv6) on one interface, whole, as they came in. With `ndpOnly` the kernel passes neighbour discovery only. */
+  packetSocket(options: { index: number; etherType: number; ndpOnly?: boolean }, onFrame: (frame: Uint8Array) => void, onError: (error: Error) => void): PacketSocket;
+  links(): NetLink[];
+  addresses(): NetAddress[];
+  /** Adds the address or, when it is there, sets its lifetime again. */
+  setAddress(address: NewAddress): void;
+  /** EADDRNOTAVAIL when it is not there. */
+  deleteAddress(index: number, address: string, prefix: number): void;
+  /** Called with `true` when messages were lost and everything is to be read again. */
+  monitor(onChange: (lost: boolean) => void, onError: (error: Error) => void): NetMonitor;
+  /** SCHED_RR (1..99) for the thread that runs JavaScript; programs and threads started by it do not inherit it. */
+  setRealtime(priority: number): void;
+  /** Memory in use, now and later, is not swapped out. */
+  lockMemory(): void;
+  /** CLOCK_BOOTTIME in nanoseconds: goes on while the machine sleeps. */
+  bootTimeNs(): bigint;
+}
+
+/** Loads it, or fails with ERR_ADDON saying what to do. */
+export function loadNet(): NativeNet {
+  try {
+    return createRequire(import.meta.url)(binary) as NativeNet;
+  } catch (error) {
+    const reason = (error as Error).message.split('\n')[0] ?? '';
+    throw drbdtsError('ERR_ADDON', { values: { file: binary, reason }, place: binary, cause: error });
+  }
+}
