@@ -1,138 +1,137 @@
-/** One group at work: its machine (group.ts) joined with its members' effects and timers. Every decision is in the machine. */
+/** One group at work: its machine (group.ts) joined with its members' effects and time. Every decision is in the machine. */
 import type { GroupConfig } from '../config/cluster-types.js';
 import type { Clock } from '../shared/clock.js';
+import { DrbdtsError } from '../shared/errors.js';
 import type { Log } from '../shared/log.js';
 import { hardAbort } from '../shared/run-program.js';
 import { initialGroup, nextTickMs, step } from './group.js';
 import type { GroupAction, GroupEvent, GroupState } from './group-types.js';
-import { type Member, reasonOf } from './members/member.js';
+import type { Member } from './members/member.js';
 
-export interface GroupRunnerOptions {
-  config: GroupConfig;
-  /** one for each member of the configuration, in its order. */
-  members: readonly Member[];
-  clock: Pick<Clock, 'nowMs'>;
-  log: Pick<Log, 'info' | 'warn' | 'error'>;
-  /** the phase, a member or a count changed. */
-  onChange(runner: GroupRunner): void;
-  /** a sentence for the history. */
-  onSentence(group: string, level: 'info' | 'warn' | 'error', sentence: string): void;
+export interface GroupHooks {
+  readonly log: Pick<Log, 'debug'>;
+  readonly clock: Pick<Clock, 'nowMs'>;
+  /** the phase, a member or a count may have changed. */
+  changed(): void;
+  /** something worth telling, as a sentence that names the group. */
+  say(level: 'info' | 'warn' | 'error', sentence: string): void;
   /** the group can not be stopped by any means of its own. */
-  onSelfFence(group: string, reason: string): void;
+  selfFence(reason: string): void;
 }
 
-interface UnderWay {
-  life: number;
-  controller: AbortController;
+interface Run {
+  readonly life: number;
+  readonly controller: AbortController;
 }
+
+/** setTimeout takes no more than 2^31 ms. */
+const longestWaitMs = 86_400_000;
 
 export class GroupRunner {
   readonly config: GroupConfig;
-  readonly #options: GroupRunnerOptions;
-  readonly #running = new Map<number, UnderWay>();
-  #state: GroupState;
-  #timer: NodeJS.Timeout | null = null;
-  #closed = false;
+  readonly members: readonly Member[];
+  private readonly hooks: GroupHooks;
+  private readonly runs = new Map<number, Run>();
+  private readonly queue: GroupEvent[] = [];
+  private working = false;
+  private closed = false;
+  private timer: NodeJS.Timeout | undefined;
+  private current: GroupState;
 
-  constructor(options: GroupRunnerOptions) {
-    this.config = options.config;
-    this.#options = options;
-    this.#state = initialGroup(options.config);
+  /** `members`: one for each member of the configuration, in its order. */
+  constructor(config: GroupConfig, members: readonly Member[], hooks: GroupHooks) {
+    this.config = config;
+    this.members = members;
+    this.hooks = hooks;
+    this.current = initialGroup(config);
   }
 
   get state(): GroupState {
-    return this.#state;
+    return this.current;
   }
 
-  get members(): readonly Member[] {
-    return this.#options.members;
+  /** Gives the machine an event and carries out what follows. Events are taken one after the other, also when one is sent from within a hook. */
+  send(event: GroupEvent): void {
+    this.queue.push(event);
+    if (this.working || this.closed) return;
+    this.working = true;
+    try {
+      for (let next = this.queue.shift(); next !== undefined; next = this.queue.shift()) this.take(next);
+    } finally {
+      this.working = false;
+    }
+    this.schedule();
+    this.hooks.changed();
   }
 
-  /** Gives the machine an event and carries out what follows. */
-  take(event: GroupEvent): void {
-    if (this.#closed) return;
-    const before = this.#state;
-    const { state, actions } = step(before, event, this.#options.clock.nowMs());
-    this.#state = state;
-    for (const action of actions) this.#carryOut(action);
-    this.#arm();
-    if (actions.length > 0 || before.phase !== state.phase || before.failCount !== state.failCount) this.#options.onChange(this);
-  }
-
-  /** Ends timers and runs; touches nothing that serves. */
+  /** Lets everything run as it is and touches nothing any more; actions that are under way are not ended. */
   close(): void {
-    this.#closed = true;
-    if (this.#timer !== null) clearTimeout(this.#timer);
-    for (const { controller } of this.#running.values()) controller.abort(new Error('clusterd ends'));
-    for (const member of this.#options.members) member.close();
+    this.closed = true;
+    clearTimeout(this.timer);
+    for (const member of this.members) member.close();
   }
 
-  #carryOut(action: GroupAction): void {
-    const { config } = this;
+  private take(event: GroupEvent): void {
+    const { state, actions } = step(this.current, event, this.hooks.clock.nowMs());
+    this.current = state;
+    for (const action of actions) this.carryOut(action);
+  }
+
+  private carryOut(action: GroupAction): void {
     switch (action.kind) {
       case 'run':
-        void this.#run(action);
+        void this.run(action);
         return;
       case 'abort': {
-        const running = this.#running.get(action.index);
-        if (running?.life === action.life) running.controller.abort(action.hard ? hardAbort : new Error('it takes too long, or is not wanted any more'));
+        const run = this.runs.get(action.index);
+        if (run?.life === action.life) run.controller.abort(action.hard ? hardAbort : 'its time is over');
         return;
       }
       case 'phase':
-        this.#options.onSentence(config.name, action.to === 'failed' ? 'warn' : action.to === 'stop-failed' ? 'error' : 'info', `group ${config.name} ${action.sentence}`);
+        this.hooks.say(action.to === 'failed' || action.to === 'stop-failed' ? 'error' : 'info', action.sentence);
         return;
       case 'note':
-        this.#options.onSentence(config.name, action.level, `group ${config.name} ${action.sentence}`);
+        this.hooks.say(action.level, action.sentence);
         return;
       case 'selfFence':
-        this.#options.onSelfFence(config.name, action.reason);
+        this.hooks.selfFence(action.reason);
         return;
     }
   }
 
-  async #run(action: Extract<GroupAction, { kind: 'run' }>): Promise<void> {
-    const member = this.#options.members[action.index];
-    if (member === undefined) throw new Error(`group ${this.config.name} has no member ${action.index}`);
+  private async run({ index, action, level, life }: Extract<GroupAction, { kind: 'run' }>): Promise<void> {
+    const member = this.members[index];
+    if (member === undefined) throw new Error(`group ${this.config.name} has no member ${index}`);
     const controller = new AbortController();
-    this.#running.set(action.index, { life: action.life, controller });
-    let ok = true;
-    let reason = '';
-    let found: 'started' | 'stopped' | undefined;
+    this.runs.set(index, { life, controller });
+    const result = { kind: 'memberResult', index, action, life } as const;
+    let event: GroupEvent;
     try {
-      switch (action.action) {
-        case 'probe': {
-          const result = await member.probe(controller.signal);
-          if (result === 'started' || result === 'stopped') found = result;
-          else {
-            ok = false;
-            reason = result.slice('failed:'.length);
-          }
-          break;
-        }
-        case 'start':
-          await member.start(controller.signal);
-          break;
-        case 'stop':
-          await member.stop(action.level, controller.signal);
-          break;
-        case 'monitor':
-          await member.monitor(controller.signal);
-          break;
+      if (action === 'probe') {
+        const found = await member.probe(controller.signal);
+        if (found === 'started' || found === 'stopped') event = { ...result, ok: true, reason: '', found };
+        else event = { ...result, ok: false, reason: found.slice('failed:'.length) };
+      } else {
+        if (action === 'stop') await member.stop(level, controller.signal);
+        else await member[action](controller.signal);
+        event = { ...result, ok: true, reason: '' };
       }
-    } catch (thrown) {
-      ok = false;
-      reason = reasonOf(thrown);
+    } catch (error) {
+      // the member's name is in the machine's sentence already
+      const text = error instanceof Error ? error.message : String(error);
+      const reason = text.replace(/^.{0,100}? did not (start|stop): |^.{0,100}? does not work: /, '');
+      if (error instanceof DrbdtsError) this.hooks.log.debug(`${member.config.name}: ${error.code}: ${error.message} (${error.remedy})`);
+      event = { ...result, ok: false, reason };
     }
-    if (this.#running.get(action.index)?.life === action.life) this.#running.delete(action.index);
-    const { index, life } = action;
-    this.take({ kind: 'memberResult', index, action: action.action, life, ok, reason, ...(found === undefined ? {} : { found }) });
+    if (this.runs.get(index)?.life === life) this.runs.delete(index);
+    this.send(event);
   }
 
-  #arm(): void {
-    if (this.#timer !== null) clearTimeout(this.#timer);
-    this.#timer = null;
-    const at = nextTickMs(this.#state);
-    if (at === null || this.#closed) return;
-    this.#timer = setTimeout(() => this.take({ kind: 'tick' }), Math.max(1, at - this.#options.clock.nowMs()));
+  private schedule(): void {
+    clearTimeout(this.timer);
+    const next = nextTickMs(this.current);
+    if (next === null || this.closed) return;
+    const waitMs = Math.min(Math.max(1, Math.ceil(next - this.hooks.clock.nowMs())), longestWaitMs);
+    this.timer = setTimeout(() => this.send({ kind: 'tick' }), waitMs);
   }
 }

@@ -246,12 +246,12 @@ export class Manager implements ClusterHandlers {
     const { maintenance, cleanups } = this.#wishes;
     let changed = false;
     for (const runner of this.parts.runners) {
-      if (runner.state.maintenance !== maintenance.value) runner.take({ kind: 'maintenance', on: maintenance.value });
+      if (runner.state.maintenance !== maintenance.value) runner.send({ kind: 'maintenance', on: maintenance.value });
       const stamp = cleanups[runner.config.name]?.stamp ?? 0;
       if (stamp <= (this.#cleaned[runner.config.name] ?? 0)) continue;
       this.#cleaned[runner.config.name] = stamp;
       changed = true;
-      runner.take({ kind: 'cleanup' });
+      runner.send({ kind: 'cleanup' });
     }
     if (changed) this.#store();
   }
@@ -296,11 +296,11 @@ export class Manager implements ClusterHandlers {
     switch (order.kind) {
       case 'start':
         this.#release(runner);
-        runner.take({ kind: 'start', reason: order.reason });
+        runner.send({ kind: 'start', reason: order.reason });
         return;
       case 'stop':
         if (order.urgent) this.#hold(runner, order.reason);
-        runner.take({ kind: 'stop', reason: order.reason, urgent: order.urgent, ...(order.urgent ? { withinMs: urgentStopMs } : {}) });
+        runner.send({ kind: 'stop', reason: order.reason, urgent: order.urgent, ...(order.urgent ? { withinMs: urgentStopMs } : {}) });
         return;
       case 'hold':
         this.#hold(runner, order.reason);

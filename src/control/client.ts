@@ -44,8 +44,9 @@ export class ControlClient extends SocketClient {
     super(socket, 'ERR_DAEMON_UNREACHABLE');
   }
 
-  async status(resource?: string): Promise<StatusReply> {
-    return this.json('GET', resource === undefined ? '/v1/status' : `/v1/status/${encodeURIComponent(resource)}`, statusReply);
+  async status(resource?: string, signal?: AbortSignal): Promise<StatusReply> {
+    const path = resource === undefined ? '/v1/status' : `/v1/status/${encodeURIComponent(resource)}`;
+    return this.json('GET', path, statusReply, undefined, signal);
   }
 
   /** The text of 8.4's /proc/drbd. */

@@ -14,12 +14,13 @@ import type {
 } from '../control/messages.js';
 import type { ControlHandlers, VerbContext } from '../control/server.js';
 import { systemClock } from '../shared/clock.js';
+import { deviceNumberOf } from '../shared/device-number.js';
 import { drbdtsError } from '../shared/errors.js';
 import type { Log } from '../shared/log.js';
 import { protocolVersions, version } from '../shared/version.js';
 import { EventHub } from './event-hub.js';
 import { type KeeperEnvironment, keptFdsOf, resourceOfFdName } from './keeper.js';
-import { deviceNumberOf, findMount, type Mount, readOtherMountTables, readOwnMountTable } from './mounts.js';
+import { findMount, type Mount, readOtherMountTables, readOwnMountTable } from './mounts.js';
 import type { NativeAddon, NativeSnapshot } from './native-api.js';
 import { procDrbd } from './proc-drbd.js';
 import { recoverResource } from './recover.js';

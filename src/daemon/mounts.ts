@@ -2,7 +2,7 @@
  * Where a device is mounted, in this or any other mount namespace. `findMount` is pure; the tables come from the mountinfo files
  * in /proc.
  */
-import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 
 export interface Mount {
   mountPoint: string;
@@ -30,21 +30,6 @@ export function findMount(tables: readonly string[], device: string, deviceNumbe
     }
   }
   return null;
-}
-
-/** `major:minor` of a device node, null when it does not exist. */
-export function deviceNumberOf(device: string): string | null {
-  try {
-    const stat = statSync(device);
-    if (!stat.isBlockDevice()) return null;
-    // makedev of glibc: 12 + 20 bits of major, 8 + 12 bits of minor, interleaved
-    const number = BigInt(stat.rdev);
-    const major = ((number >> 8n) & 0xfffn) | ((number >> 32n) & ~0xfffn);
-    const minor = (number & 0xffn) | ((number >> 12n) & ~0xffn & 0xffffffffn);
-    return `${major}:${minor}`;
-  } catch {
-    return null;
-  }
 }
 
 const namespacesMax = 256;

@@ -752,4 +752,64 @@ const ownErrors: readonly ErrorEntry[] = [
   ),
 ];
 
-export const errorEntries: readonly ErrorEntry[] = [...stateRefusals, ...configurationErrors, ...ownErrors];
+/** Members of groups: src/cluster/members. */
+const memberErrors: readonly ErrorEntry[] = [
+  own(
+    'ERR_MEMBER_START',
+    20,
+    '{member} did not start: {reason}',
+    'See the log of drbdts-clusterd; `drbdts cluster cleanup GROUP` when it is solved.',
+    'A member of a group could not be started here. What was started of the group is stopped again, and the other node is tried.',
+  ),
+  own(
+    'ERR_MEMBER_STOP',
+    20,
+    '{member} did not stop: {reason}',
+    'See who holds it in the log; it is stopped harder now, and at last the node is fenced.',
+    'A member of a group could not be stopped. That is never called a success: the next step ends what holds it, then cuts it off, then fences the node.',
+  ),
+  own(
+    'ERR_MEMBER_MONITOR',
+    20,
+    '{member} does not work: {reason}',
+    'Nothing at once: it is restarted here, or moved when it keeps failing. See the log for why it failed.',
+    'A monitor of a member of a group failed.',
+  ),
+  own(
+    'ERR_MEMBER_SETUP',
+    20,
+    '{member} can not run on this node: {reason}',
+    'Make both nodes alike; `drbdts cluster check` finds such differences before they hurt.',
+    'Something the member needs is missing here: a unit, a script, an agent, a network.',
+  ),
+  own(
+    'ERR_MEMBER_TIME',
+    20,
+    '{member}: {action} was ended because of its time: {reason}',
+    'Give it more time in the configuration, or find out what it waits for.',
+    'An action of a member took longer than configured and was ended together with everything that it had started.',
+  ),
+  own(
+    'ERR_MOUNT_BUSY',
+    20,
+    '{mountPoint} is held by {holders}',
+    'Stop what uses it before the file system in the group, or make it a member right of it.',
+    'A file system can not be unmounted while somebody has a file open in it, works in it or runs a program from it.',
+  ),
+  own(
+    'ERR_ADDRESS_TAKEN',
+    20,
+    '{address} is used by {owner} on {interface}',
+    'Find that machine: two with one address cut off each other. It is tried again until the start takes too long.',
+    'Before an address is taken it is asked for on the network, and somebody answered.',
+  ),
+  own(
+    'ERR_SELF_FENCE',
+    20,
+    'this node should be fenced ({reason}) and was not: {problem}',
+    'Reset the node by hand, then find out why; configure a watchdog.',
+    'Something could not be stopped, and nothing that is configured ended the node.',
+  ),
+];
+
+export const errorEntries: readonly ErrorEntry[] = [...stateRefusals, ...configurationErrors, ...ownErrors, ...memberErrors];

@@ -1,0 +1,226 @@
+/**
+ * A virtual address. The kernel forgets it by itself unless it is renewed, so a killed or frozen process leaves none behind. A renewal that
+ * comes too late is not made: meanwhile the address may be the other node's.
+ */
+import type { MemberConfig, VipMember } from '../../config/cluster-types.js';
+import { drbdtsError } from '../../shared/errors.js';
+import type { StopLevel } from '../group-types.js';
+import { type Member, type MemberContext, memberError, orAborted, type ProbeResult, reasonOf, retryUntil, setupError } from './member.js';
+import type { NetAddress } from './net.js';
+import { broadcastOf, connectedInterface } from './subnet.js';
+
+/** Lifetime given to the kernel. Short: it bounds how long a dead process's address lasts. */
+export const vipValidSeconds = 3;
+const renewMs = 500;
+const probeWaitMs = 100;
+const retryPauseMs = 200;
+
+export class Vip implements Member {
+  readonly config: VipMember & MemberConfig;
+  private readonly context: MemberContext;
+  private readonly timers = new Set<NodeJS.Timeout>();
+  private interface = '';
+  /** when the kernel was last told, monotonic; null while the address is not ours to keep. */
+  private renewedMs: number | null = null;
+  private renewing = false;
+  private lost = '';
+  /** taken away while it is not known whether this node may serve; comes back by itself. */
+  private held = false;
+
+  constructor(config: VipMember & MemberConfig, context: MemberContext) {
+    this.config = config;
+    this.context = context;
+  }
+
+  /** Renews no more; the kernel then removes the address in its time. */
+  close(): void {
+    this.renewedMs = null;
+    for (const timer of this.timers) clearInterval(timer);
+    this.timers.clear();
+  }
+
+  hold(on: boolean): void {
+    const { log } = this.context;
+    if (on) {
+      if (this.held || this.renewedMs === null) return;
+      this.held = true;
+      this.close();
+      // should that fail, the kernel does it within its lifetime
+      this.remove().catch((error: unknown) => log.warn(`${this.config.name}: ${reasonOf(error)}`));
+      return;
+    }
+    if (!this.held) return;
+    this.held = false;
+    this.start(AbortSignal.timeout(this.config.startMs)).catch((error: unknown) => {
+      this.lost = `it could not be taken back: ${reasonOf(error)}`;
+      log.error(`${this.config.name}: ${this.lost}`);
+    });
+  }
+
+  async probe(signal: AbortSignal): Promise<ProbeResult> {
+    const own = await orAborted(this.own(), signal);
+    if (own === undefined) {
+      this.close();
+      return 'stopped';
+    }
+    this.interface = own.interface;
+    this.keep(own.validSeconds === null ? vipValidSeconds : own.validSeconds);
+    return 'started';
+  }
+
+  async start(signal: AbortSignal): Promise<void> {
+    const { name, address, label } = this.config;
+    const { net, clock, log } = this.context;
+    const present = await orAborted(this.own(), signal);
+    if (present !== undefined && this.renewedMs !== null && this.lost === '') return;
+    this.interface = present?.interface ?? (await orAborted(this.chooseInterface(), signal));
+    await this.requireLink('start', signal);
+    if (present === undefined) {
+      let said = '';
+      await retryUntil(name, 'start', clock, signal, retryPauseMs, async () => {
+        const owner = await net.probe(address, this.interface, { waitMs: probeWaitMs });
+        if (owner === 'free') return true;
+        const error = drbdtsError('ERR_ADDRESS_TAKEN', { values: { address, owner: owner.mac, interface: this.interface }, place: name });
+        if (said !== owner.mac) log.warn(`${name}: ${error.message}; it is waited for`);
+        said = owner.mac;
+        return error.message;
+      });
+    }
+    if (label.length > 15) throw setupError(name, `the label ${label} is longer than 15 characters`);
+    try {
+      await orAborted(this.add(), signal);
+    } catch (error) {
+      throw memberError(name, 'start', reasonOf(error), error);
+    }
+    if ((await orAborted(this.own(), signal)) === undefined) throw memberError(name, 'start', `the kernel took ${address} and does not show it`);
+    this.keep(vipValidSeconds);
+    await this.announce();
+    this.announceAgain();
+  }
+
+  async stop(level: StopLevel, signal: AbortSignal): Promise<void> {
+    const { name, family, address, prefix } = this.config;
+    const { net, clock } = this.context;
+    this.close();
+    this.held = false;
+    const own = await orAborted(this.own(), signal);
+    if (own === undefined) return;
+    try {
+      // should the deletion fail, the kernel does it
+      if (level !== 'orderly') await orAborted(net.addAddress({ ...this.newAddress(own.interface), validSeconds: 1 }), signal);
+      await orAborted(net.deleteAddress({ interface: own.interface, family, address, prefix: own.prefix === prefix ? prefix : own.prefix }), signal);
+    } catch (error) {
+      if (level === 'orderly') throw memberError(name, 'stop', reasonOf(error), error);
+    }
+    await retryUntil(name, 'stop', clock, signal, 50, async () => ((await this.own()) === undefined ? true : `${address} is still there`));
+  }
+
+  async monitor(signal: AbortSignal): Promise<void> {
+    const { name, address } = this.config;
+    if (this.held) return;
+    if (this.lost !== '') throw memberError(name, 'monitor', this.lost);
+    const own = await orAborted(this.own(), signal);
+    if (own === undefined) throw memberError(name, 'monitor', `${address} is gone`);
+    await this.requireLink('monitor', signal);
+  }
+
+  private async remove(): Promise<void> {
+    const { family, address } = this.config;
+    const own = await this.own();
+    if (own !== undefined) await this.context.net.deleteAddress({ interface: own.interface, family, address, prefix: own.prefix });
+  }
+
+  private async own(): Promise<NetAddress | undefined> {
+    const { address, family, interface: wanted } = this.config;
+    const all = await this.context.net.addresses();
+    return all.find((one) => one.family === family && one.address === address && (wanted === '' || one.interface === wanted));
+  }
+
+  private async chooseInterface(): Promise<string> {
+    const { name, interface: wanted, family, address } = this.config;
+    if (wanted !== '') return wanted;
+    const found = connectedInterface(await this.context.net.addresses(), family, address);
+    if (found === '') throw setupError(name, `no interface has an address in the network of ${address}`);
+    return found;
+  }
+
+  private async requireLink(action: 'start' | 'monitor', signal: AbortSignal): Promise<void> {
+    const { name } = this.config;
+    const all = await orAborted(this.context.net.interfaces(), signal);
+    const link = all.find((one) => one.name === this.interface);
+    if (link === undefined) throw setupError(name, `there is no interface ${this.interface}`);
+    if (!link.up) throw memberError(name, action, `${this.interface} is down`);
+    if (!link.carrier) throw memberError(name, action, `${this.interface} has no carrier`);
+  }
+
+  private newAddress(name: string): Parameters<MemberContext['net']['addAddress']>[0] {
+    const { family, address, prefix, label } = this.config;
+    const broadcast = family === 4 ? broadcastOf(address, prefix) : '';
+    return { interface: name, family, address, prefix, label, broadcast, validSeconds: vipValidSeconds };
+  }
+
+  private add(): Promise<void> {
+    return this.context.net.addAddress(this.newAddress(this.interface));
+  }
+
+  private every(ms: number, work: () => Promise<void>): void {
+    this.timers.add(setInterval(() => void work(), ms));
+  }
+
+  /** Keeps the address alive from now on; the kernel's clock for it runs since it has `leftSeconds` left. */
+  private keep(leftSeconds: number): void {
+    const { clock } = this.context;
+    const fresh = this.renewedMs === null;
+    this.lost = '';
+    this.renewedMs = clock.nowMs() - (vipValidSeconds - Math.min(leftSeconds, vipValidSeconds)) * 1000;
+    if (!fresh) return;
+    this.every(renewMs, () => this.renew());
+    if (this.config.refreshMs > 0) this.every(this.config.refreshMs, () => this.announce());
+  }
+
+  private async renew(): Promise<void> {
+    const { clock, log } = this.context;
+    if (this.renewedMs === null || this.renewing || !this.context.mayServe()) return;
+    const silentMs = clock.nowMs() - this.renewedMs;
+    if (silentMs >= vipValidSeconds * 1000) {
+      this.close();
+      this.lost = `it was not renewed for ${Math.round(silentMs / 100) / 10} s and is not ours any more`;
+      log.error(`${this.config.name}: ${this.lost}`);
+      return;
+    }
+    this.renewing = true;
+    try {
+      const at = clock.nowMs();
+      const own = await this.own();
+      // stopped meanwhile
+      if (this.renewedMs === null) return;
+      if (own === undefined) {
+        this.close();
+        this.lost = 'somebody removed it';
+        log.error(`${this.config.name}: ${this.lost}`);
+        return;
+      }
+      await this.add();
+      if (this.renewedMs !== null) this.renewedMs = at;
+    } catch (error) {
+      log.warn(`${this.config.name}: its lifetime could not be renewed: ${reasonOf(error)}`);
+    } finally {
+      this.renewing = false;
+    }
+  }
+
+  private async announce(): Promise<void> {
+    if (this.renewedMs === null) return;
+    try {
+      await this.context.net.announce(this.config.address, this.interface);
+    } catch (error) {
+      this.context.log.warn(`${this.config.name}: it could not be announced on ${this.interface}: ${reasonOf(error)}`);
+    }
+  }
+
+  /** The rest of the first announcements, which nobody waits for. */
+  private announceAgain(): void {
+    const { announceCount, announceGapMs } = this.config;
+    for (let number = 1; number < announceCount; number++) this.timers.add(setTimeout(() => void this.announce(), number * announceGapMs));
+  }
+}
