@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "sim/life.h"
+#include "sim/register_replay.h"
 #include "sim/shrink.h"
 
 namespace {
@@ -74,7 +75,8 @@ void PrintUsage() {
       "  --shrink       find a shorter schedule that fails the same way and print it as a scenario\n"
       "  --print        print the schedule of the seed as a scenario and do not play it\n"
       "  --tables       print the tables of states, events and rules that were reached; fails if something is unexplained\n"
-      "  --json         the summary as JSON\n",
+      "  --json         the summary as JSON\n"
+      "  --register     operations on the arbiter's register from stdin, its answers on stdout\n",
       stderr);
 }
 
@@ -326,6 +328,7 @@ int RunScenarios(const Arguments& a) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (argc == 2 && std::string(argv[1]) == "--register") return drbdts::sim::ReplayRegister();
   const Arguments a = Parse(argc, argv);
   if (!a.scenarios.empty()) return RunScenarios(a);
   if (a.print) {

@@ -23,7 +23,7 @@ function checkArguments(verb: ClusterVerb, request: ClusterRequest): void {
 function groupNamed(manager: Manager, name: string | undefined): GroupConfig {
   const { groups } = manager.parts;
   const found = groups.find((group) => group.name === name);
-  if (found === undefined) throw drbdtsError('ERR_UNKNOWN_GROUP', { values: { group: name ?? '', groups: groups.map((group) => group.name).join(', ') || 'none' } });
+  if (found === undefined) throw drbdtsError('ERR_UNKNOWN_GROUP', { values: { group: name ?? '' }, remedy: `Groups: ${groups.map((group) => group.name).join(', ') || 'none'}.` });
   return found;
 }
 

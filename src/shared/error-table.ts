@@ -667,20 +667,6 @@ const ownErrors: readonly ErrorEntry[] = [
     'drbdts-clusterd needs to know the two nodes, the links between them and who arbitrates.',
   ),
   own(
-    'ERR_CLUSTER_KEY',
-    10,
-    'the key of the cluster, {file}, can not be used: {reason}',
-    'On one node: `(umask 077; head -c 32 /dev/urandom | base64 > {file})`; copy it to the other node and to the witness.',
-    'Heartbeats are authenticated with this key. It must be the same on both nodes, at least 16 bytes long, and readable by root only.',
-  ),
-  own(
-    'ERR_UNKNOWN_GROUP',
-    10,
-    "no group '{group}' in the configuration",
-    'Groups: {groups}.',
-    'The name has to be one below `groups:`.',
-  ),
-  own(
     'ERR_UNKNOWN_NODE',
     10,
     "'{node}' is not a node of the cluster",
@@ -812,4 +798,56 @@ const memberErrors: readonly ErrorEntry[] = [
   ),
 ];
 
-export const errorEntries: readonly ErrorEntry[] = [...stateRefusals, ...configurationErrors, ...ownErrors, ...memberErrors];
+const arbitrationErrors: readonly ErrorEntry[] = [
+  own(
+    'ERR_ARBITER_UNREACHABLE',
+    20,
+    'the arbiter {arbiter} gave no answer: {reason}',
+    'See that it runs and can be reached from this node. While both nodes see each other nothing depends on it.',
+    'The arbiter keeps the in-sync set. A node that loses its peer may go on only after the arbiter has taken the peer out of the set; until then its I/O stands still, and it goes on asking.',
+  ),
+  own(
+    'ERR_ARBITER_REFUSED',
+    20,
+    'the arbiter {arbiter} refused: {reason}',
+    'See that names and keys of the cluster are the same on both nodes and at the arbiter.',
+    'The arbiter answered, and did not do what was asked.',
+  ),
+  own(
+    'ERR_KEY_FILE',
+    20,
+    'can not use the key file {file}: {reason}',
+    'Make one: `(umask 077; head -c 32 /dev/urandom | base64 > FILE)`, the same on all hosts that share it.',
+    'Keys authenticate the nodes of a cluster and its witness to each other. A key others can read protects nothing.',
+  ),
+  own(
+    'ERR_REGISTER_FILE',
+    20,
+    'the register {file} is damaged: {reason}',
+    'Move the file away. The register then starts empty, and goes by what both nodes know; see `drbdts explain ERR_REGISTER_FILE`.',
+    'The register is never replaced by a guess. Without its file it knows nothing and hands out nothing until both nodes, or one that serves alone, have vouched for their own records. If one of the nodes is lost as well, bring the other up with `drbdts primary --force`.',
+  ),
+  own(
+    'ERR_UNKNOWN_GROUP',
+    1,
+    'no group {group} is configured',
+    'See `groups:` in drbdts.yaml on this node.',
+    'The register of a group is asked for by its name.',
+  ),
+  own(
+    'ERR_WITNESS_CONFIG',
+    10,
+    '{file}: {problem}',
+    'See drbdts-witness(8) for an example.',
+    'The witness has a file of its own: where it listens, and for each cluster the key it shares with its nodes.',
+  ),
+  own(
+    'ERR_NO_WITNESS',
+    1,
+    'the configuration names no witness: arbiter is {arbiter}',
+    'Name one: --address HOST:PORT --key-file FILE --cluster NAME.',
+    '`drbdts witness status` asks the witness of drbdts.yaml unless told another.',
+  ),
+];
+
+export const errorEntries: readonly ErrorEntry[] = [...stateRefusals, ...configurationErrors, ...ownErrors, ...memberErrors, ...arbitrationErrors];
