@@ -17,7 +17,7 @@ _drbdts() {
     esac
   done
   case $command in
-    '' | help) words="adjust apply-al attach check-peer completion config connect create-md cstate detach disconnect down dstate dump-md events explain get-gi help invalidate invalidate-remote new-current-uuid outdate pause-sync primary resize resume-io resume-sync role secondary sh-dev sh-ip sh-ll-dev sh-md-dev sh-minor sh-resources show-gi status suspend-io up verify wait-connect wait-sync wipe-md" ;;
+    '' | help) words="adjust apply-al attach check-peer cluster completion config connect create-md cstate detach disconnect down dstate dump-md events explain get-gi help invalidate invalidate-remote new-current-uuid outdate pause-sync primary resize resume-io resume-sync role secondary sh-dev sh-ip sh-ll-dev sh-md-dev sh-minor sh-resources show-gi status suspend-io up verify wait-connect wait-sync wipe-md witness" ;;
     up) words="" resources=1 ;;
     down) words="" resources=1 ;;
     attach) words="" resources=1 ;;
@@ -37,6 +37,7 @@ _drbdts() {
     events) words="--now --timestamps" resources=1 ;;
     wait-connect) words="-t --wfc-timeout" resources=1 ;;
     wait-sync) words="-t --wfc-timeout" resources=1 ;;
+    witness) words="status" ;;
     invalidate) words="" resources=1 ;;
     invalidate-remote) words="" resources=1 ;;
     outdate) words="" resources=1 ;;
@@ -51,6 +52,7 @@ _drbdts() {
     resize) words="--size --assume-clean" resources=1 ;;
     suspend-io) words="" resources=1 ;;
     resume-io) words="" resources=1 ;;
+    cluster) words="status move standby online takeover maintenance cleanup history" ;;
     config) words="check show schema" ;;
     sh-resources) words="" ;;
     sh-dev) words="" resources=1 ;;
@@ -62,7 +64,7 @@ _drbdts() {
     completion) words="bash" ;;
   esac
   if [[ $cur == -* ]]; then
-    words="$words -V --version --socket --config --node --json -v --verbose --help"
+    words="$words -V --version --socket --cluster-socket --config --node --json -v --verbose --help"
   elif [[ -n $resources ]]; then
     words="$words all $(drbdts sh-resources 2>/dev/null)"
   fi

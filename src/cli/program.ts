@@ -16,6 +16,7 @@ import { registerShell } from './commands/shell.js';
 import { registerStates } from './commands/states.js';
 import { registerStatus } from './commands/status.js';
 import { registerWait } from './commands/wait.js';
+import { registerWitness } from './commands/witness.js';
 import type { CliContext, GlobalOptions } from './context.js';
 import { exitCodes } from './exit-codes.js';
 
@@ -75,6 +76,7 @@ export function createProgram(version: string, makeContext: (options: GlobalOpti
   registerStates(registry);
   registerEvents(registry);
   registerWait(registry);
+  registerWitness(registry);
   program.commandsGroup('Resync:');
   registerResync(registry);
   program.commandsGroup('Disk and meta-data:');
