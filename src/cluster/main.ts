@@ -47,7 +47,7 @@ const usage = `drbdts-clusterd ${version}: cluster manager of drbdts, one per no
   --node NAME            this host's name in the configuration (as uname -n says)
   --state-dir DIR        wishes and history, must survive a boot (/var/lib/drbdts/cluster)
   --run-dir DIR          what runs, is gone after a boot (/run/drbdts/cluster)
-  --no-realtime          neither real-time priority nor locked memory
+  --no-realtime          no real-time priority
   --foreground           log with time stamps, also where journald listens
   --version, --help
 
@@ -115,9 +115,8 @@ function digestOf(cluster: ClusterConfig, groups: readonly GroupConfig[]): strin
 function becomeUrgent(net: NativeNet, log: Log): void {
   try {
     net.setRealtime(realtimePriority);
-    net.lockMemory();
   } catch (error) {
-    log.warn(`no real-time priority or locked memory (${(error as Error).message}): heartbeats may be late under load`);
+    log.warn(`no real-time priority (${(error as Error).message}): heartbeats may be late under load`);
   }
 }
 

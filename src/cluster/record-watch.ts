@@ -28,8 +28,8 @@ export class RecordWatch {
     const now = this.#clock.nowMs();
     if (now - (this.#asked.get(group) ?? Number.NEGATIVE_INFINITY) < retryMs) return;
     this.#asked.set(group, now);
-    this.#control.claimRecord(group).then(
-      (granted) => this.#set(group, granted ? 'alone' : 'denied'),
+    this.#control.claimRegister(`group/${group}`, true).then(
+      ({ granted }: { granted: boolean }) => this.#set(group, granted ? 'alone' : 'denied'),
       () => this.#set(group, 'open'),
     );
   }

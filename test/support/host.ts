@@ -32,7 +32,7 @@ mount --move "$2" /dev
 mount -t tmpfs -o mode=755 tmpfs /run
 mkdir -p /run/drbdts
 # a host that fences itself must not take this machine with it
-mount --bind /dev/null /proc/sysrq-trigger
+[ ! -e /proc/sysrq-trigger ] || mount --bind /dev/null /proc/sysrq-trigger
 ip link set lo up
 echo ready
 exec cat
@@ -166,6 +166,10 @@ export class Host {
   logTail(lines = 40): string {
     const text = this.log().trimEnd();
     return text === '' ? '' : `--- log of ${this.name}\n${text.split('\n').slice(-lines).join('\n')}`;
+  }
+
+  openLogFile(file: string): number {
+    return openSync(file, 'a');
   }
 
   openLog(): number {

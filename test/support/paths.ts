@@ -11,6 +11,8 @@ function findRoot(): string {
 
 export const projectRoot = findRoot();
 export const daemonMain = join(projectRoot, 'dist/src/daemon/main.js');
+export const clusterdMain = join(projectRoot, 'dist/src/cluster/main.js');
+export const witnessMain = join(projectRoot, 'dist/src/witness/main.js');
 export const cliMain = join(projectRoot, 'dist/src/cli/main.js');
 export const keeperBinary = join(projectRoot, 'native/build/Release/drbdts-keeper');
 export const nativeSupport = join(projectRoot, 'test/native/support');
