@@ -49,6 +49,7 @@ function volumeEntries(resource: ResourceStatus, volume: VolumeStatus, first: bo
   const name = `${volume.minor}:${volumeName(resource, volume)}`;
   const notes = [
     ...sentences(resource, volume, first).map((text) => noteIndent + text),
+    ...arbitrationNotes(volume, paint).map((text) => noteIndent + text),
     ...(options.verbose ? details(resource, volume) : []),
   ];
   if (isListedUnconfigured(resource, volume)) return [{ cells: [name, 'Unconfigured'], notes }];
@@ -98,6 +99,16 @@ function sentences(resource: ResourceStatus, volume: VolumeStatus, first: boolea
   const failed = volume.resync?.failedKib ?? 0;
   if (failed > 0) lines.push(`${failed} KiB could not be resynced (I/O errors); see the log`);
   return lines;
+}
+
+/** Nothing while both are recorded in and the arbiter answers; red where nobody arbitrates, does not answer, or said no. */
+function arbitrationNotes(volume: VolumeStatus, paint: Painter): string[] {
+  const { arbitration } = volume;
+  if (arbitration === null || arbitration.sentence === '') return [];
+  const { arbiter, state, reachable, sentence } = arbitration;
+  if (state === 'none') return [paint('bad', sentence)];
+  const bad = !reachable || state === 'denied';
+  return [paint(bad ? 'bad' : 'busy', `${reachable ? 'arbitration' : 'arbiter unreachable'} (${arbiter}): ${sentence}`)];
 }
 
 const counterNames = ['ns', 'nr', 'dw', 'dr', 'al', 'bm', 'lo', 'pe', 'ua', 'ap', 'ep'];

@@ -50,7 +50,7 @@ export function viewOf(reply: StatusReply, names: readonly string[]): DaemonView
     const report = volumeReportOf(resource);
     if (report === null) continue;
     view.volumes[resource.name] = report;
-    const standings = resource.volumes.map((volume): Standing => arbitrationStanding[(volume as { arbitration?: { state: string } }).arbitration?.state ?? 'none'] ?? 'open');
+    const standings = resource.volumes.map((volume): Standing => arbitrationStanding[volume.arbitration?.state ?? 'none'] ?? 'open');
     view.standings[resource.name] = worstFirst.find((standing) => standings.includes(standing)) ?? 'none';
   }
   return view;
@@ -102,7 +102,8 @@ export class DaemonWatch {
     while (!signal.aborted) {
       let gathering: NodeJS.Timeout | null = null;
       try {
-        for await (const _event of this.#client.events({ signal })) {
+        const events = this.#client.events({ signal });
+        while ((await events.next()).done !== true) {
           gathering ??= setTimeout(() => {
             gathering = null;
             void this.refresh();

@@ -221,6 +221,9 @@ async function run(args: Arguments): Promise<void> {
     pingLost: () => ping.lost,
     recordStanding: (group) => (cluster.arbiter.kind === 'none' ? 'none' : records.standing(group)),
     claimRecord: (group) => records.claim(group),
+    tendRecord: (group, here, peerAlive) => {
+      if (cluster.arbiter.kind !== 'none') records.tend(group, here, peerAlive);
+    },
   });
   const server = new ClusterServer(manager, (error) => log.error(`internal error: ${error.message}`));
   // the socket is the lock: a second clusterd on this node ends here, before it has touched anything

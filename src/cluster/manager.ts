@@ -15,6 +15,7 @@ import { afterPause, decide, type DecideInput, type Decision, type DecideMemory,
 import type { GroupRunner } from './group-runner.js';
 import type { History } from './history.js';
 import type { MembershipView } from './membership-types.js';
+import { volumesOf } from './placement.js';
 import { mergeWishes, nextStamp, type NodeReport, nodeReport, type Wishes } from './report.js';
 import type { WishesStore } from './wishes-store.js';
 
@@ -36,6 +37,8 @@ export interface ManagerParts {
   /** standings of groups without volumes, by group; asked for with `claimRecord`. */
   recordStanding(group: string): Standing;
   claimRecord(group: string): void;
+  /** whether a group without volumes runs here, and whether the other node is there. */
+  tendRecord(group: string, here: boolean, peerAlive: boolean): void;
 }
 
 /** How long a denied or undecided group has to be gone before the node is fenced. */
@@ -214,6 +217,9 @@ export class Manager implements ClusterHandlers {
     if (view.peer !== 'alive') this.#forgetPins();
     const daemon = parts.daemon();
     const standings = { ...daemon.standings };
+    for (const { config, state } of parts.runners) {
+      if (volumesOf(config).length === 0) parts.tendRecord(config.name, ['partial', 'starting', 'started'].includes(state.phase), view.peer === 'alive');
+    }
     for (const group of parts.groups) standings[`group/${group.name}`] ??= parts.recordStanding(group.name);
     const own = this.#own(daemon);
     const input: DecideInput = {

@@ -1,42 +1,83 @@
-/** Records of groups without volumes, which drbdtsd keeps at the arbiter for us. Asked for only when the other node is gone. */
+/**
+ * Records of groups without volumes, which drbdtsd keeps at the arbiter for us. While both nodes see each other the record says `together`; when
+ * the other one is gone, who wants to serve asks for the record alone, and only one of two gets it.
+ */
 import type { ControlClient } from '../control/client.js';
+import type { RegisterReply } from '../control/messages.js';
 import type { Clock } from '../shared/clock.js';
 import type { Standing } from './decide.js';
 
+/** Between two questions about one group that were not answered as hoped. */
 const retryMs = 300;
 
+interface Watched {
+  standing: Standing;
+  /** the peer was there when this was found out. */
+  together: boolean;
+  asking: boolean;
+  askedMs: number;
+}
+
 export class RecordWatch {
-  readonly #control: ControlClient;
+  readonly #control: Pick<ControlClient, 'claim'>;
   readonly #clock: Pick<Clock, 'nowMs'>;
   readonly #onChange: () => void;
-  readonly #standings = new Map<string, Standing>();
-  readonly #asked = new Map<string, number>();
+  readonly #groups = new Map<string, Watched>();
 
-  constructor(control: ControlClient, clock: Pick<Clock, 'nowMs'>, onChange: () => void) {
+  constructor(control: Pick<ControlClient, 'claim'>, clock: Pick<Clock, 'nowMs'>, onChange: () => void) {
     this.#control = control;
     this.#clock = clock;
     this.#onChange = onChange;
   }
 
-  /** What the arbiter said last; `open` before the first answer. */
+  /** What the arbiter said last; `open` before the first answer, and again as soon as the other node comes or goes. */
   standing(group: string): Standing {
-    return this.#standings.get(group) ?? 'open';
+    return this.#groups.get(group)?.standing ?? 'open';
   }
 
-  /** Asks for the record of a group; the answer changes its standing. */
+  /** Called at every look: does it run `here`, is the other node there? Asks as far as needed. */
+  tend(group: string, here: boolean, peerAlive: boolean): void {
+    const known = this.#of(group);
+    if (known.together !== peerAlive) {
+      // what was granted or refused belongs to another time
+      known.together = peerAlive;
+      known.standing = 'open';
+      known.askedMs = Number.NEGATIVE_INFINITY;
+    }
+    if (here && known.standing === 'open') this.#ask(group, known);
+  }
+
+  /** The other node is gone and the group shall run here: asks for the record. */
   claim(group: string): void {
-    const now = this.#clock.nowMs();
-    if (now - (this.#asked.get(group) ?? Number.NEGATIVE_INFINITY) < retryMs) return;
-    this.#asked.set(group, now);
-    this.#control.claimRegister(`group/${group}`, true).then(
-      ({ granted }: { granted: boolean }) => this.#set(group, granted ? 'alone' : 'denied'),
-      () => this.#set(group, 'open'),
-    );
+    this.#ask(group, this.#of(group));
   }
 
-  #set(group: string, standing: Standing): void {
-    if (this.#standings.get(group) === standing) return;
-    this.#standings.set(group, standing);
-    this.#onChange();
+  #of(group: string): Watched {
+    const known = this.#groups.get(group) ?? { standing: 'open' as const, together: false, asking: false, askedMs: Number.NEGATIVE_INFINITY };
+    this.#groups.set(group, known);
+    return known;
   }
+
+  #ask(group: string, known: Watched): void {
+    const now = this.#clock.nowMs();
+    if (known.asking || now - known.askedMs < retryMs) return;
+    known.asking = true;
+    known.askedMs = now;
+    const { together } = known;
+    const settle = (reply: RegisterReply | null): void => {
+      known.asking = false;
+      // an answer to a question that is over
+      if (known.together !== together) return;
+      const before = known.standing;
+      known.standing = reply === null ? 'open' : standingOf(reply, together);
+      if (known.standing !== before) this.#onChange();
+    };
+    this.#control.claim(group, !together).then(settle, () => settle(null));
+  }
+}
+
+function standingOf(reply: RegisterReply, together: boolean): Standing {
+  if (reply.state === 'none') return 'none';
+  if (reply.granted) return together ? 'together' : 'alone';
+  return reply.state === 'denied' || reply.state === 'out' ? 'denied' : 'open';
 }

@@ -4,6 +4,7 @@
  */
 import { replicationProtocols } from '../shared/terms.js';
 import { buildCluster, buildGroups } from './cluster-check.js';
+import type { ArbiterConfig } from './cluster-types.js';
 import { defaultsOf, type OptionValues } from './options.js';
 import type { KeyPath } from './places.js';
 import type { FileConfig, FileHost, FileResource } from './schema.js';
@@ -263,10 +264,49 @@ function checkDuplicates(hostsOf: ReadonlyMap<string, readonly HostConfig[]>, re
   }
 }
 
-function buildResource(name: string, file: FileConfig, resource: FileResource, hosts: HostConfig[], report: Report): ResourceConfig | null {
+/** With an arbiter a Primary that loses its peer stands still until the arbiter has taken the peer out. */
+export function fencingDefault(arbiter: ArbiterConfig['kind']): OptionValues {
+  return arbiter === 'none' ? {} : { fencing: 'resource-and-stonith' };
+}
+
+/** The arbiter answers fence-peer; a handler beside it would be a second opinion. */
+export function checkArbitration(
+  path: KeyPath,
+  arbiter: ArbiterConfig['kind'],
+  disk: OptionValues,
+  handlers: Record<string, string>,
+  report: Report,
+): void {
+  if (arbiter === 'none') return;
+  if ((handlers['fence-peer'] ?? '') !== '') {
+    conflict(
+      report,
+      [...path, 'handlers', 'fence-peer'],
+      `handler fence-peer beside the arbiter ${arbiter}: the arbiter decides, the handler would never run`,
+      'Remove the handler, or write `arbiter: none`.',
+    );
+  }
+  if (disk.fencing !== 'resource-and-stonith') {
+    warn(
+      report,
+      [...path, 'disk', 'fencing'],
+      `fencing ${String(disk.fencing)} with the arbiter ${arbiter}: writes go on without asking it, and both nodes may come to serve`,
+      'Remove `fencing`: with an arbiter resource-and-stonith is the default.',
+    );
+  }
+}
+
+function buildResource(
+  name: string,
+  file: FileConfig,
+  resource: FileResource,
+  hosts: HostConfig[],
+  arbiter: ArbiterConfig['kind'],
+  report: Report,
+): ResourceConfig | null {
   const path: KeyPath = ['resources', name];
   const net = netOf(name, file.common, resource, report);
-  const disk = { ...defaultsOf('disk'), ...given(file.common?.disk), ...given(resource.disk) };
+  const disk = { ...defaultsOf('disk'), ...fencingDefault(arbiter), ...given(file.common?.disk), ...given(resource.disk) };
   const startup = { ...defaultsOf('startup'), ...given(file.common?.startup), ...given(resource.startup) };
   const handlers = { ...given(file.common?.handlers), ...given(resource.handlers) } as Record<string, string>;
   checkOptions(path, net, disk, report);
@@ -276,7 +316,8 @@ function buildResource(name: string, file: FileConfig, resource: FileResource, h
     hosts.map((host) => host.name),
     report,
   );
-  if (disk.fencing !== 'dont-care' && (handlers['fence-peer'] ?? '') === '') {
+  checkArbitration(path, arbiter, disk, handlers, report);
+  if (arbiter === 'none' && disk.fencing !== 'dont-care' && (handlers['fence-peer'] ?? '') === '') {
     warn(
       report,
       [...path, 'disk', 'fencing'],
@@ -296,6 +337,7 @@ function buildResource(name: string, file: FileConfig, resource: FileResource, h
  * (then nothing is said about it).
  */
 export function checkConfig(file: FileConfig, fileName: string, node: string | null, report: Report): Config {
+  const cluster = file.cluster === undefined ? null : buildCluster(file.cluster, node, report);
   const resources: ResourceConfig[] = [];
   const hostsOf = new Map<string, readonly HostConfig[]>();
   for (const [name, resource] of Object.entries(file.resources ?? {})) {
@@ -309,12 +351,11 @@ export function checkConfig(file: FileConfig, fileName: string, node: string | n
         'Name one `on` entry as `uname -n` says, or start drbdtsd with --node.',
       );
     }
-    const built = buildResource(name, file, resource, hosts, report);
+    const built = buildResource(name, file, resource, hosts, cluster?.arbiter.kind ?? 'none', report);
     if (built !== null) resources.push(built);
   }
   checkDuplicates(hostsOf, report);
   if (resources.length === 0 && hostsOf.size === 0) warn(report, ['resources'], 'no resources defined!', 'Add one below `resources:`.');
-  const cluster = file.cluster === undefined ? null : buildCluster(file.cluster, node, report);
   const groups = buildGroups(file.groups ?? {}, cluster, file.cluster !== undefined, node, resources, report);
   return {
     file: fileName,

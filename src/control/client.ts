@@ -12,7 +12,9 @@ import {
   eventRecord,
   type ProgressRecord,
   progressRecord,
+  type RegisterReply,
   type ReloadReply,
+  registerReply,
   reloadReply,
   type StatusReply,
   statusReply,
@@ -93,6 +95,21 @@ export class ControlClient extends SocketClient {
 
   async reload(): Promise<ReloadReply> {
     return this.json('POST', '/v1/reload', reloadReply, {});
+  }
+
+  /** Who has a group that has no volume, as this node knows. */
+  async register(group: string): Promise<RegisterReply> {
+    return this.json('GET', `/v1/register/${encodeURIComponent(`group/${group}`)}`, registerReply);
+  }
+
+  /** May this node have the group? `peerGone` false: the peer is seen, and agrees. Waits a few seconds at most. */
+  async claim(group: string, peerGone: boolean): Promise<RegisterReply> {
+    return this.json('POST', `/v1/register/${encodeURIComponent(`group/${group}`)}/claim`, registerReply, { peerGone });
+  }
+
+  /** This node does not have the group. */
+  async release(group: string, peerGone: boolean): Promise<RegisterReply> {
+    return this.json('POST', `/v1/register/${encodeURIComponent(`group/${group}`)}/release`, registerReply, { peerGone });
   }
 
   async version(): Promise<VersionReply> {

@@ -13,6 +13,7 @@ const lingerMs = 500;
 /** Status codes of refusals that are not simply conflicts (409). */
 export const httpStatus: Record<string, number> = {
   ERR_UNKNOWN_RESOURCE: 404,
+  ERR_UNKNOWN_GROUP: 404,
   ERR_NOT_FOUND: 404,
   ERR_BAD_REQUEST: 400,
   ERR_UNKNOWN_VERB: 400,

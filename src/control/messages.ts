@@ -11,6 +11,9 @@
  *   POST /v1/config/check                -> {problems}
  *   POST /v1/reload                      -> read the configuration again
  *   GET  /v1/version
+ *   GET  /v1/register/:key               -> RegisterReply; key `group%2FNAME`: who has a group that has no volume (for drbdts-clusterd)
+ *   POST /v1/register/:key/claim         -> RegisterReply; body RegisterRequest. Idempotent; `granted` says whether this node may go on
+ *   POST /v1/register/:key/release       -> RegisterReply; body RegisterRequest. This node does not have the group (any more)
  * Long verbs (wait-*, resync) may be followed with `Accept: text/event-stream`: progress records, then the reply.
  */
 import { z } from 'zod';
@@ -19,6 +22,21 @@ import { connectionStates, diskStates, roles } from '../shared/terms.js';
 const role = z.enum(roles);
 const connectionState = z.enum(connectionStates);
 const diskState = z.enum(diskStates);
+
+/** What keeps a volume from being served by two nodes that lost each other (design: "in-sync set register"). */
+export const arbitrationStatus = z.object({
+  arbiter: z.enum(['witness', 'etcd', 'stonith', 'none']),
+  /**
+   * none: nobody arbitrates. together, alone, out: as recorded. asking: I/O stands still until the arbiter answers. unreachable: the same,
+   * and it does not. denied: this node serves and is told that it is out; its I/O stays frozen.
+   */
+  state: z.enum(['none', 'together', 'alone', 'out', 'asking', 'unreachable', 'denied']),
+  epoch: z.number().int(),
+  /** the last request was answered. */
+  reachable: z.boolean(),
+  sentence: z.string(),
+});
+export type ArbitrationStatus = z.infer<typeof arbitrationStatus>;
 
 export const volumeStatus = z.object({
   volume: z.number().int(),
@@ -57,6 +75,8 @@ export const volumeStatus = z.object({
   counters: z.record(z.string(), z.number()),
   writeOrdering: z.string(),
   reason: z.string(),
+  /** null without a cluster. */
+  arbitration: arbitrationStatus.nullable(),
 });
 export type VolumeStatus = z.infer<typeof volumeStatus>;
 
@@ -130,7 +150,7 @@ export type ErrorReply = z.infer<typeof errorReply>;
 export const eventRecord = z.object({
   time: z.string(),
   verb: z.enum(['exists', 'create', 'change', 'destroy', 'call', 'response']),
-  object: z.enum(['resource', 'connection', 'device', 'peer-device', 'helper', '-']),
+  object: z.enum(['resource', 'connection', 'device', 'peer-device', 'helper', 'arbitration', '-']),
   attributes: z.record(z.string(), z.string()),
 });
 export type EventRecord = z.infer<typeof eventRecord>;
@@ -159,6 +179,20 @@ export type ReloadReply = z.infer<typeof reloadReply>;
 
 export const versionReply = z.object({ version: z.string(), protocol: z.object({ min: z.number().int(), max: z.number().int() }), pid: z.number().int() });
 export type VersionReply = z.infer<typeof versionReply>;
+
+/** Body of claim and release: whether the peer is gone. false: it is seen, and agrees. */
+export const registerRequest = z.object({ peerGone: z.boolean() }).strict();
+export type RegisterRequest = z.infer<typeof registerRequest>;
+
+/** The record of a group without a volume, as this node knows it. */
+export const registerReply = arbitrationStatus.extend({
+  key: z.string(),
+  granted: z.boolean(),
+  inSync: z.array(z.string()),
+  holder: z.string(),
+  vouched: z.boolean(),
+});
+export type RegisterReply = z.infer<typeof registerReply>;
 
 /** `event: progress` of a verb that is followed; the stream ends with `event: reply` (VerbReply) or `event: error` (ErrorReply). */
 export const progressRecord = z.object({

@@ -12,7 +12,10 @@ import {
   configCheckRequest,
   type EventRecord,
   type ProgressRecord,
+  type RegisterReply,
+  type RegisterRequest,
   type ReloadReply,
+  registerRequest,
   type StatusReply,
   type Verb,
   type VerbReply,
@@ -45,6 +48,9 @@ export interface ControlHandlers {
   checkConfig(request: ConfigCheckRequest): ConfigCheckReply;
   reload(): Promise<ReloadReply>;
   version(): VersionReply;
+  register(group: string): RegisterReply;
+  claim(group: string, request: RegisterRequest): Promise<RegisterReply>;
+  release(group: string, request: RegisterRequest): RegisterReply;
 }
 
 const connectionsMax = 128;
@@ -113,6 +119,15 @@ export class ControlServer {
         const parsed = configCheckRequest.safeParse(await readBody(request));
         if (!parsed.success) throw badRequest(parsed.error.issues);
         return sendJson(response, this.handlers.checkConfig(parsed.data));
+      }
+      case 'GET register 3':
+        return sendJson(response, this.handlers.register(groupOf(second)));
+      case 'POST register 4': {
+        const parsed = registerRequest.safeParse(await readBody(request));
+        if (!parsed.success) throw badRequest(parsed.error.issues);
+        if (third === 'claim') return sendJson(response, await this.handlers.claim(groupOf(second), parsed.data));
+        if (third === 'release') return sendJson(response, this.handlers.release(groupOf(second), parsed.data));
+        throw notFound(url.pathname);
       }
       case 'POST resources 4':
         return this.verb(request, response, second ?? '', third ?? '');
@@ -187,4 +202,11 @@ export class ControlServer {
   private fail(response: ServerResponse, thrown: unknown): void {
     sendRefusal(response, this.refusal(thrown));
   }
+}
+
+/** The group a key is about; volumes are asked for with fence-peer alone. */
+function groupOf(key: string | undefined): string {
+  const name = key?.startsWith('group/') === true ? key.slice('group/'.length) : '';
+  if (name === '') throw notFound(key ?? '');
+  return name;
 }

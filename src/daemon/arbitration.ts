@@ -199,9 +199,10 @@ class Turn {
 
   ask(ask: Ask): void {
     const id = this.state.nextId;
-    // whatever becomes of it, until an answer says so we can not be sure to be alone
-    if (ask === 'swap-both' || ask === 'hand-over') this.set({ durable: { ...this.state.durable, mayBeUndone: true } });
     const request = requestOf(this.state, this.view, ask);
+    // whatever becomes of it, until an answer says so we can not be sure to be alone
+    if (request.op === 'swap' && !(request.record.inSync.length === 1 && request.record.inSync[0] === this.state.self))
+      this.set({ durable: { ...this.state.durable, mayBeUndone: true } });
     this.set({ asking: { id, ask }, nextId: id + 1, pollAtMs: this.nowMs + pollEveryMs });
     this.actions.push({ type: 'ask', id, request, circumstances: { together: isTogether(this.view) } });
   }

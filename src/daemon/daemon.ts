@@ -5,6 +5,8 @@ import { type Config, maskSecrets, type ResourceConfig, sidesOf } from '../confi
 import type {
   ConfigCheckReply,
   ConfigCheckRequest,
+  RegisterReply,
+  RegisterRequest,
   ReloadReply,
   StatusReply,
   Verb,
@@ -18,6 +20,7 @@ import { deviceNumberOf } from '../shared/device-number.js';
 import { drbdtsError } from '../shared/errors.js';
 import type { Log } from '../shared/log.js';
 import { protocolVersions, version } from '../shared/version.js';
+import { Arbiters } from './arbiters.js';
 import { EventHub } from './event-hub.js';
 import { type KeeperEnvironment, keptFdsOf, resourceOfFdName } from './keeper.js';
 import { findMount, type Mount, readOtherMountTables, readOwnMountTable } from './mounts.js';
@@ -36,6 +39,8 @@ export interface DaemonOptions {
   config: Config;
   node: string;
   stateDir: string;
+  /** what this node knows of the in-sync sets, across boots. */
+  registerDir: string;
   frontend: 'fuse_loop' | 'memory';
   addon: NativeAddon;
   log: Log;
@@ -73,12 +78,20 @@ export class Daemon implements ControlHandlers {
   private readonly held = new Map<string, number>();
   private readonly records = new Map<string, ResourceRecord>();
   private readonly ending = new AbortController();
+  private readonly arbiters: Arbiters;
   private mounts: { atMs: number; tables: string[] } = { atMs: Number.NEGATIVE_INFINITY, tables: [] };
 
   constructor(options: DaemonOptions) {
     this.options = options;
     this.config_ = options.config;
     this.events = new EventHub(() => this.snapshots());
+    this.arbiters = new Arbiters({
+      node: options.node,
+      directory: options.registerDir,
+      log: options.log,
+      snapshot: (name) => this.resources.get(name)?.snapshot() ?? null,
+      onStatus: (name, volume, status) => this.events.arbitration(name, volume, status),
+    });
     this.takeConfig(options.config);
   }
 
@@ -152,6 +165,7 @@ export class Daemon implements ControlHandlers {
     this.ending.abort(drbdtsError('ERR_CANCELLED', { values: { reason: 'the daemon is ending' } }));
     for (const promotion of this.promotions.values()) promotion.abort();
     await Promise.all([...this.resources.values()].filter((resource) => resource.up).map((resource) => this.stopResource(resource)));
+    this.arbiters.stop();
   }
 
   private async stopResource(resource: Resource): Promise<void> {
@@ -184,7 +198,14 @@ export class Daemon implements ControlHandlers {
       resources: resources
         .filter((resource) => sidesOf(resource.config, node) !== null)
         .map((resource) =>
-          resourceStatusOf(resource.config, node, resource.snapshot(), resource.downReason, (device) => this.mountOf(device)),
+          resourceStatusOf(
+            resource.config,
+            node,
+            resource.snapshot(),
+            resource.downReason,
+            (device) => this.mountOf(device),
+            (volume) => this.arbiters.status(resource.config, volume),
+          ),
         ),
     };
   }
@@ -235,7 +256,24 @@ export class Daemon implements ControlHandlers {
     return { version, protocol: { ...protocolVersions }, pid: process.pid };
   }
 
+  register(group: string): RegisterReply {
+    return this.arbiters.record(this.knownGroup(group));
+  }
+
+  async claim(group: string, { peerGone }: RegisterRequest): Promise<RegisterReply> {
+    return this.arbiters.claim(this.knownGroup(group), peerGone);
+  }
+
+  release(group: string, { peerGone }: RegisterRequest): RegisterReply {
+    return this.arbiters.release(this.knownGroup(group), peerGone);
+  }
+
   // --- inside ------------------------------------------------------------------------------------------------------------------------
+
+  private knownGroup(group: string): string {
+    if (this.config_.groups.some(({ name }) => name === group)) return group;
+    throw drbdtsError('ERR_UNKNOWN_GROUP', { values: { group } });
+  }
 
   private takeConfig(config: Config): void {
     this.config_ = config;
@@ -249,6 +287,7 @@ export class Daemon implements ControlHandlers {
       if (resource === undefined) this.resources.set(wanted.name, new Resource(wanted, this.surroundings()));
       else if (!resource.up) resource.config = wanted;
     }
+    this.arbiters.configure(config);
   }
 
   private find(name: string): Resource {
@@ -292,6 +331,7 @@ export class Daemon implements ControlHandlers {
       config: () => this.config_,
       onChange: (resource, before, after) => {
         this.events.changed(resource, before, after);
+        this.arbiters.changed(resource.config);
         if ((this.held.get(resource.name) ?? 0) === 0) this.record(resource);
       },
       onEngineLost: (resource, deviceUp) => {
@@ -299,6 +339,7 @@ export class Daemon implements ControlHandlers {
         log.error(`${resource.name} starting over, to take the device back from the keeper`);
         this.options.startOver();
       },
+      arbitrate: (resource, volume, self) => this.arbiters.fence(resource.config, volume, self),
       onHelper: (resource, name, volume, status) => this.events.helper(resource, name, volume, status),
     };
   }

@@ -1,7 +1,7 @@
 /**
  * Records in the manner of `drbdsetup events2` (pure; drbd-protocol §8.4): the dump of everything, and the difference of two states.
  */
-import type { EventRecord } from '../control/messages.js';
+import type { ArbitrationStatus, EventRecord } from '../control/messages.js';
 import { connectionStates } from '../shared/terms.js';
 import type { NativeSnapshot, NativeVolumeSnapshot } from './native-api.js';
 
@@ -134,4 +134,24 @@ export function helperRecord(snapshot: NativeSnapshot, volume: number, helper: s
   attributes.helper = helper;
   if (status !== null) attributes.status = String(status);
   return { time, verb: status === null ? 'call' : 'response', object: 'helper', attributes };
+}
+
+/** `exists arbitration` (nothing before), or `change arbitration` with what differs. Without a difference the verb stays `exists`. */
+export function arbitrationRecord(
+  resource: string,
+  volume: number,
+  before: ArbitrationStatus | null,
+  after: ArbitrationStatus,
+  time: string,
+): EventRecord {
+  const wordsOf = (status: ArbitrationStatus): Record<string, string> => ({
+    arbiter: status.arbiter,
+    state: status.state,
+    epoch: String(status.epoch),
+    reachable: status.reachable ? 'yes' : 'no',
+  });
+  const old = before === null ? {} : wordsOf(before);
+  const changed = Object.entries(wordsOf(after)).filter(([name, value]) => old[name] !== value);
+  const verb = before === null || changed.length === 0 ? 'exists' : 'change';
+  return { time, verb, object: 'arbitration', attributes: { name: resource, volume: String(volume), ...Object.fromEntries(changed) } };
 }

@@ -27,6 +27,7 @@ const usage = `drbdtsd ${version}: the daemon of drbdts, one per node
   --socket PATH      control socket (${defaultSocket})
   --node NAME        this host's name in the configuration (as uname -n says)
   --state-dir DIR    lock and record of what is up (/run/drbdts)
+  --register-dir DIR what is known of the in-sync sets, across boots (/var/lib/drbdts/register)
   --start-all        bring up all resources when nothing is recorded, i.e. after boot
   --foreground       log with time stamps, also where journald listens
   --version, --help
@@ -37,6 +38,7 @@ interface Arguments {
   socket: string;
   node: string;
   stateDir: string;
+  registerDir: string;
   startAll: boolean;
   foreground: boolean;
 }
@@ -50,6 +52,7 @@ function readArguments(argv: string[]): Arguments | null {
         socket: { type: 'string', default: defaultSocket },
         node: { type: 'string', default: hostname() },
         'state-dir': { type: 'string', default: '/run/drbdts' },
+        'register-dir': { type: 'string', default: '/var/lib/drbdts/register' },
         'start-all': { type: 'boolean', default: false },
         foreground: { type: 'boolean', default: false },
         version: { type: 'boolean', default: false },
@@ -65,6 +68,7 @@ function readArguments(argv: string[]): Arguments | null {
       socket: values.socket,
       node: values.node,
       stateDir: values['state-dir'],
+      registerDir: values['register-dir'],
       startAll: values['start-all'],
       foreground: values.foreground,
     };
@@ -119,6 +123,7 @@ async function run(args: Arguments): Promise<void> {
     config,
     node: args.node,
     stateDir: args.stateDir,
+    registerDir: args.registerDir,
     frontend,
     addon,
     log,

@@ -36,6 +36,8 @@ export interface ResourceSurroundings {
   onChange(resource: Resource, before: NativeSnapshot | null, after: NativeSnapshot | null): void;
   /** the engine ended by itself; `deviceUp`: its block device exists and nobody serves it now. */
   onEngineLost(resource: Resource, deviceUp: boolean): void;
+  /** exit code of fence-peer, or of fence-self, when the arbiter decides; null when the configured handler does. */
+  arbitrate(resource: Resource, volume: number, self: boolean): Promise<number> | null;
   /** a handler started (status null) or ended. */
   onHelper(resource: Resource, name: string, volume: number, status: number | null): void;
 }
@@ -231,6 +233,15 @@ export class Resource {
 
   private async handle(event: Extract<NativeEvent, { type: 'handler' }>): Promise<void> {
     const { native } = this;
+    const fence = event.name === 'fence-peer' || event.name === 'fence-self';
+    const answer = fence ? this.around.arbitrate(this, event.volume, event.name === 'fence-self') : null;
+    if (answer !== null) {
+      this.around.onHelper(this, event.name, event.volume, null);
+      const exitCode = await answer;
+      if (event.wait) native?.handlerResult(event.id, exitCode);
+      this.around.onHelper(this, event.name, event.volume, exitCode);
+      return;
+    }
     const name = handlerNames.find((candidate) => candidate === event.name);
     const command = name === undefined ? '' : (this.config.handlers[name] ?? '');
     if (name === undefined || command === '') {

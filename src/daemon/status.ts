@@ -2,7 +2,7 @@
 
 import type { ResourceConfig } from '../config/types.js';
 import { sidesOf } from '../config/types.js';
-import type { ResourceStatus, VolumeStatus } from '../control/messages.js';
+import type { ArbitrationStatus, ResourceStatus, VolumeStatus } from '../control/messages.js';
 import type { Mount } from './mounts.js';
 import type { NativeSnapshot, NativeVolumeSnapshot } from './native-api.js';
 import { perMille } from './proc-drbd.js';
@@ -28,7 +28,9 @@ function resyncOf(volume: NativeVolumeSnapshot): VolumeStatus['resync'] {
   };
 }
 
-export function volumeStatusOf(volume: NativeVolumeSnapshot, findMount: FindMount): VolumeStatus {
+export type FindArbitration = (volume: number) => ArbitrationStatus | null;
+
+export function volumeStatusOf(volume: NativeVolumeSnapshot, findMount: FindMount, arbitration: ArbitrationStatus | null): VolumeStatus {
   const mount = volume.deviceUp ? findMount(volume.device) : null;
   const [current, bitmap, history0, history1] = volume.uuids;
   const suspended: VolumeStatus['suspended'] = [];
@@ -59,13 +61,17 @@ export function volumeStatusOf(volume: NativeVolumeSnapshot, findMount: FindMoun
     counters: Object.fromEntries(Object.entries(volume.counters).map(([name, value]) => [name, Number(value)])),
     writeOrdering: volume.writeOrdering,
     reason: volume.diskReason,
+    arbitration,
   };
 }
 
 const noUuid = '0000000000000000';
 
 /** A volume that is configured and down. */
-function downVolume(volume: { volume: number; minor: number; device: string }): VolumeStatus {
+function downVolume(
+  volume: { volume: number; minor: number; device: string },
+  arbitration: ArbitrationStatus | null,
+): VolumeStatus {
   return {
     ...{
       volume: volume.volume,
@@ -93,6 +99,7 @@ function downVolume(volume: { volume: number; minor: number; device: string }): 
     resyncSuspended: [],
     resync: null,
     counters: {},
+    arbitration,
   };
 }
 
@@ -103,6 +110,7 @@ export function resourceStatusOf(
   snapshot: NativeSnapshot | null,
   why: string,
   findMount: FindMount,
+  findArbitration: FindArbitration = () => null,
 ): ResourceStatus {
   const sides = sidesOf(config, node);
   const peerName = sides?.peer.name ?? '';
@@ -118,7 +126,7 @@ export function resourceStatusOf(
       protocol: config.protocol,
       agreedVersion: 0,
       features: 0,
-      volumes: (sides?.self.volumes ?? []).map(downVolume),
+      volumes: (sides?.self.volumes ?? []).map((volume) => downVolume(volume, findArbitration(volume.volume))),
     };
   }
   return {
@@ -132,6 +140,6 @@ export function resourceStatusOf(
     protocol: snapshot.protocol,
     agreedVersion: snapshot.agreedVersion,
     features: snapshot.features,
-    volumes: snapshot.volumes.map((volume) => volumeStatusOf(volume, findMount)),
+    volumes: snapshot.volumes.map((volume) => volumeStatusOf(volume, findMount, findArbitration(volume.volume))),
   };
 }

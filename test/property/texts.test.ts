@@ -29,7 +29,7 @@ const statusOf = (snapshot: NativeSnapshot): ResourceStatus => ({
   protocol: snapshot.protocol,
   agreedVersion: snapshot.agreedVersion,
   features: snapshot.features,
-  volumes: snapshot.volumes.map((volume) => volumeStatusOf({ ...volume, diskReason: '' }, () => null)),
+  volumes: snapshot.volumes.map((volume) => volumeStatusOf({ ...volume, diskReason: '' }, () => null, null)),
 });
 
 const running = new Set(['SyncSource', 'SyncTarget', 'VerifyS', 'VerifyT']);
@@ -234,7 +234,7 @@ describe('wait-sync without a terminal', () => {
         const view = new LineProgress({ write: (text: string) => written.push(text) > 0 } as never);
         const reached = new Set<number>();
         for (const left of lefts) {
-          const [base] = snapshot.volumes.map((volume) => volumeStatusOf({ ...volume, connection: 'SyncTarget' }, () => null));
+          const [base] = snapshot.volumes.map((volume) => volumeStatusOf({ ...volume, connection: 'SyncTarget' }, () => null, null));
           if (base === undefined || base.resync === idle) assert.fail();
           const volume = { ...base, resync: { ...base.resync, leftKib: left * 4, totalKib: total * 4 } };
           view.update({ node: 'a', version: '1', resources: [{ ...statusOf(snapshot), volumes: [volume] }] });

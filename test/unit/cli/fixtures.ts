@@ -27,6 +27,7 @@ export function makeVolume(changes: Partial<VolumeStatus> = {}): VolumeStatus {
     counters: {},
     writeOrdering: 'f',
     reason: '',
+    arbitration: null,
     ...changes,
   };
 }

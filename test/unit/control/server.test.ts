@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { ControlClient } from '../../../src/control/client.js';
-import type { EventRecord, ProgressRecord, StatusReply } from '../../../src/control/messages.js';
+import type { RegisterReply, RegisterRequest, EventRecord, ProgressRecord, StatusReply } from '../../../src/control/messages.js';
 import { type ControlHandlers, ControlServer, type VerbContext } from '../../../src/control/server.js';
 import { EventStreamReader, encodeEvent } from '../../../src/control/sse.js';
 import { drbdtsError, errorForDrbdCode } from '../../../src/shared/errors.js';
@@ -43,6 +43,15 @@ class TestHandlers implements ControlHandlers {
     protocol: { min: 101, max: 101 },
     pid: 1,
   });
+  asked: string[] = [];
+  register = (group: string): RegisterReply => this.answer(`register ${group}`);
+  claim = async (group: string, { peerGone }: RegisterRequest): Promise<RegisterReply> => this.answer(`claim ${group} ${peerGone}`);
+  release = (group: string, { peerGone }: RegisterRequest): RegisterReply => this.answer(`release ${group} ${peerGone}`);
+  private answer(asked: string): RegisterReply {
+    this.asked.push(asked);
+    const status = { arbiter: 'witness', state: 'together', epoch: 1, reachable: true, sentence: '' } as const;
+    return { ...status, key: 'group/web', granted: true, inSync: ['a', 'b'], holder: 'a', vouched: true };
+  }
 }
 
 function raw(socketPath: string, method: string, path: string, body = ''): Promise<{ status: number; text: string }> {
@@ -69,6 +78,15 @@ describe('control API', () => {
   after(async () => {
     await server.close();
     rmSync(directory, { recursive: true });
+  });
+
+  it('the register of a group travels under its key', async () => {
+    assert.equal((await client.register('web')).holder, 'a');
+    await client.claim('web', true);
+    await client.release('web', false);
+    assert.deepEqual(handlers.asked, ['register web', 'claim web true', 'release web false']);
+    assert.equal((await raw(socket, 'POST', '/v1/register/group%2Fweb/claim', '{}')).status, 400);
+    assert.equal((await raw(socket, 'GET', '/v1/register/volume%2Fr0%2F0')).status, 404);
   });
 
   it('is a socket for its owner only', () => assert.equal(statSync(socket).mode & 0o777, 0o600));
