@@ -205,8 +205,9 @@ export class Filesystem implements Member {
       const openers = (await findOpeners(mount, signal)).filter(({ pid }) => pid !== process.pid && pid !== 1);
       const names = describeOpeners(openers);
       const kill = clock.nowMs() - begin >= graceMs;
-      if (names !== '' && names !== said) log.warn(`${this.config.name}: ${mount.mountPoint} is held by ${names}; ${kill ? 'they are killed' : 'they are told to end'}`);
-      said = names;
+      const sentence = `${mount.mountPoint} is held by ${names}; ${kill ? 'they are killed' : 'they are told to end'}`;
+      if (names !== '' && sentence !== said) log.warn(`${this.config.name}: ${sentence}`);
+      said = sentence;
       // each is asked once: a second SIGTERM ends many programs at once
       signalOpeners(kill ? openers : openers.filter(({ pid }) => !told.has(pid)), kill ? 'SIGKILL' : 'SIGTERM');
       for (const { pid } of openers) told.add(pid);

@@ -104,11 +104,19 @@ export class Service implements Member {
   private async stopOnce(level: StopLevel, signal: AbortSignal): Promise<void> {
     const { name, stopMs } = this.config;
     // after a kill there is little left to do, and a script that hangs must not use up the time
-    const limit = level === 'orderly' ? signal : AbortSignal.any([signal, AbortSignal.timeout(Math.min(tidyMs, stopMs / 2))]);
-    const result = await this.run('stop', 'stop', stopMs, limit).catch((error: unknown) => {
-      if (level === 'orderly' || signal.aborted) throw error;
-      return null;
-    });
+    const limit = new AbortController();
+    const onAbort = (): void => limit.abort(signal.reason);
+    signal.addEventListener('abort', onAbort);
+    const timer = level === 'orderly' ? undefined : setTimeout(() => limit.abort('its time is over'), Math.min(tidyMs, stopMs / 2));
+    const result = await this.run('stop', 'stop', stopMs, limit.signal)
+      .catch((error: unknown) => {
+        if (level === 'orderly' || signal.aborted) throw error;
+        return null;
+      })
+      .finally(() => {
+        clearTimeout(timer);
+        signal.removeEventListener('abort', onAbort);
+      });
     if (!this.hasMonitor()) rmSync(this.stateFile, { force: true });
     const status = await this.settled('stop', 'stopped', signal);
     const failed = result !== null && result.exitCode !== 0;

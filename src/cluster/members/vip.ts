@@ -180,33 +180,42 @@ export class Vip implements Member {
 
   private async renew(): Promise<void> {
     const { clock, log } = this.context;
-    if (this.renewedMs === null || this.renewing || !this.context.mayServe()) return;
-    const silentMs = clock.nowMs() - this.renewedMs;
-    if (silentMs >= vipValidSeconds * 1000) {
-      this.close();
-      this.lost = `it was not renewed for ${Math.round(silentMs / 100) / 10} s and is not ours any more`;
-      log.error(`${this.config.name}: ${this.lost}`);
-      return;
-    }
+    if (this.renewedMs === null || this.renewing || !this.context.mayServe() || this.isLate()) return;
     this.renewing = true;
     try {
       const at = clock.nowMs();
       const own = await this.own();
-      // stopped meanwhile
-      if (this.renewedMs === null) return;
+      // stopped, or frozen for long, while it was looked for
+      if (this.renewedMs === null || this.isLate()) return;
       if (own === undefined) {
-        this.close();
-        this.lost = 'somebody removed it';
-        log.error(`${this.config.name}: ${this.lost}`);
+        this.lose('somebody removed it');
         return;
       }
       await this.add();
-      if (this.renewedMs !== null) this.renewedMs = at;
+      if (this.renewedMs === null) return;
+      // frozen just before the kernel was told: it may be the other node's by now
+      if (this.isLate()) await this.context.net.deleteAddress(this.newAddress(own.interface));
+      else this.renewedMs = at;
     } catch (error) {
       log.warn(`${this.config.name}: its lifetime could not be renewed: ${reasonOf(error)}`);
     } finally {
       this.renewing = false;
     }
+  }
+
+  /** Whether the kernel may have removed it meanwhile. Then it is not ours any more, and stays so until the next start. */
+  private isLate(): boolean {
+    if (this.renewedMs === null) return true;
+    const silentMs = this.context.clock.nowMs() - this.renewedMs;
+    if (silentMs < vipValidSeconds * 1000) return false;
+    this.lose(`it was not renewed for ${Math.round(silentMs / 100) / 10} s and is not ours any more`);
+    return true;
+  }
+
+  private lose(why: string): void {
+    this.close();
+    this.lost = why;
+    this.context.log.error(`${this.config.name}: ${why}`);
   }
 
   private async announce(): Promise<void> {
