@@ -17,7 +17,7 @@ _drbdts() {
     esac
   done
   case $command in
-    '' | help) words="adjust apply-al attach check-peer cluster completion config connect create-md cstate detach disconnect down dstate dump-md events explain get-gi help invalidate invalidate-remote new-current-uuid outdate pause-sync primary resize resume-io resume-sync role secondary sh-dev sh-ip sh-ll-dev sh-md-dev sh-minor sh-resources show-gi status suspend-io up verify wait-connect wait-sync wipe-md witness" ;;
+    '' | help) words="adjust apply-al attach check-peer cluster completion config connect create-md cstate detach disconnect down dstate dump-md events explain get-gi help invalidate invalidate-remote new-current-uuid outdate pause-sync primary resize resume-io resume-sync role secondary sh-dev sh-ip sh-ll-dev sh-md-dev sh-minor sh-resources sh-status show-gi status suspend-io up verify wait-connect wait-sync wipe-md witness" ;;
     up) words="" resources=1 ;;
     down) words="" resources=1 ;;
     attach) words="" resources=1 ;;
@@ -60,6 +60,7 @@ _drbdts() {
     sh-ll-dev) words="" resources=1 ;;
     sh-md-dev) words="" resources=1 ;;
     sh-ip) words="" resources=1 ;;
+    sh-status) words="" resources=1 ;;
     explain) words="" ;;
     completion) words="bash" ;;
   esac

@@ -1,4 +1,4 @@
-/** The command table: commander's program with every command of drbdts registered. */
+/** The command table: commander's program with every command registered. */
 import { Command, Option } from 'commander';
 import type { Registry } from './commands/command.js';
 import { registerCluster } from './commands/cluster.js';
@@ -18,6 +18,7 @@ import { registerStatus } from './commands/status.js';
 import { registerWait } from './commands/wait.js';
 import { registerWitness } from './commands/witness.js';
 import type { CliContext, GlobalOptions } from './context.js';
+import { registerDrbdadm } from './drbdadm/commands.js';
 import { exitCodes } from './exit-codes.js';
 
 export const defaultSocket = '/run/drbdts/drbdtsd.sock';
@@ -30,10 +31,17 @@ export interface Program {
   readonly exitCode: () => number;
 }
 
+/** The name the command line goes by; `drbdadm` has what scripts written for DRBD expect beside or instead of drbdts's own. */
+export type ProgramName = 'drbdts' | 'drbdadm';
+
 /** Builds the command table. `makeContext` is called when a command runs, with the global options of its command line. */
-export function createProgram(version: string, makeContext: (options: GlobalOptions) => CliContext): Program {
+export function createProgram(
+  version: string,
+  makeContext: (options: GlobalOptions) => CliContext,
+  name: ProgramName = 'drbdts',
+): Program {
   let exitCode: number = exitCodes.ok;
-  const program = new Command('drbdts');
+  const program = new Command(name);
   program
     .description('administer replicated block volumes; commands and states are those of DRBD 8.4')
     .version(`drbdts ${version}`, '-V, --version', 'print the version')
@@ -57,7 +65,9 @@ export function createProgram(version: string, makeContext: (options: GlobalOpti
   const registryFor = (parent: Command): Registry => ({
     add: (usage, description, example) => {
       const indented = example.replaceAll('\n', '\n  ');
-      return parent.command(usage).description(description).addHelpText('after', `\nExample:\n  ${indented}\n`);
+      // drbdadm's own role and status came first and stay
+      const replaced = parent.commands.some((command) => command.name() === usage.split(' ')[0]);
+      return (replaced ? new Command() : parent.command(usage)).description(description).addHelpText('after', `\nExample:\n  ${indented}\n`);
     },
     group: (name, description) => registryFor(parent.command(name).description(description)),
     run: (handler) => {
@@ -67,6 +77,7 @@ export function createProgram(version: string, makeContext: (options: GlobalOpti
     },
   });
   const registry = registryFor(program);
+  if (name === 'drbdadm') registerDrbdadm(registry);
   program.commandsGroup('Life cycle:');
   registerLifecycle(registry);
   registerConnection(registry);

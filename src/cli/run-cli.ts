@@ -2,9 +2,10 @@
 import { CommanderError } from 'commander';
 import type { CliContext, GlobalOptions } from './context.js';
 import { printLines } from './context.js';
+import { translateArguments } from './drbdadm/arguments.js';
 import { exitCodes } from './exit-codes.js';
 import { reportFailure } from './failure.js';
-import { createProgram, defaultClusterSocket, defaultConfig, defaultSocket } from './program.js';
+import { createProgram, defaultClusterSocket, defaultConfig, defaultSocket, type ProgramName } from './program.js';
 import { defaultWatchSeconds, fillWatchInterval } from './usage.js';
 import { formatUsageError } from './usage-error.js';
 
@@ -13,13 +14,15 @@ export async function runCli(
   args: readonly string[],
   version: string,
   makeContext: (options: GlobalOptions) => CliContext,
+  name: ProgramName = 'drbdts',
 ): Promise<number> {
   let used: CliContext | null = null;
   const contextOf = (options: GlobalOptions): CliContext => {
     used = makeContext(options);
     return used;
   };
-  const program = createProgram(version, contextOf);
+  const program = createProgram(version, contextOf, name);
+  const words = name === 'drbdadm' ? translateArguments(args) : args;
   const plain = (): CliContext => used ?? makeContext({ socket: defaultSocket, clusterSocket: defaultClusterSocket, config: defaultConfig });
   for (const command of [program.command, ...program.command.commands, ...program.command.commands.flatMap((group) => group.commands)]) {
     command.configureOutput({
@@ -30,12 +33,12 @@ export async function runCli(
     });
   }
   try {
-    await program.command.parseAsync(fillWatchInterval(args, defaultWatchSeconds), { from: 'user' });
+    await program.command.parseAsync(fillWatchInterval(words, defaultWatchSeconds), { from: 'user' });
     return program.exitCode();
   } catch (error) {
     const context = plain();
     if (error instanceof CommanderError) {
-      printLines(context.stderr, formatUsageError(error, program.command, args));
+      printLines(context.stderr, formatUsageError(error, program.command, words));
       return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
     }
     return reportFailure(context, error);

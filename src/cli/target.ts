@@ -1,4 +1,5 @@
 /** Resource arguments: `r0`, `r0/1` (a volume), `all`. */
+import type { ResourceStatus, VolumeStatus } from '../control/messages.js';
 import type { CliContext } from './context.js';
 import { exitCodes } from './exit-codes.js';
 import { CliError } from './failure.js';
@@ -52,4 +53,15 @@ export async function splitIntoVolumes(context: CliContext, target: Target): Pro
   const reply = await context.api.status(target.resource);
   const volumes = reply.resources.flatMap((resource) => resource.volumes.map(({ volume }) => ({ resource: resource.name, volume })));
   return volumes.length > 1 ? volumes : [target];
+}
+
+/** Volumes that a target means; an error when it names one that is not there. */
+export function volumesIn(resource: ResourceStatus, target: Target): readonly VolumeStatus[] {
+  const volumes = target.volume === null ? resource.volumes : resource.volumes.filter((volume) => volume.volume === target.volume);
+  if (volumes.length > 0) return volumes;
+  const known = resource.volumes.map((volume) => volume.volume).join(', ');
+  throw new CliError(
+    [`drbdts: resource ${resource.name} has no volume ${target.volume ?? 0}`, `  Its volumes: ${known}.`],
+    exitCodes.usage,
+  );
 }

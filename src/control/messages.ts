@@ -5,6 +5,7 @@
  *   GET  /v1/status                      -> StatusReply
  *   GET  /v1/status/:resource            -> StatusReply with one resource (404 ERR_UNKNOWN_RESOURCE)
  *   GET  /v1/proc                        -> text/plain, the text of 8.4's /proc/drbd
+ *   GET  /v1/sh-status/:resource         -> text/plain, shell assignments per volume (sh-status.ts), for resource agents
  *   GET  /v1/events[?resource=][&now=1]  -> text/event-stream of EventRecord (initial dump, `exists -`, then changes)
  *   POST /v1/resources/:resource/:verb   -> VerbReply; body VerbRequest. Verbs: those of the CLI
  *   GET  /v1/config                      -> the configuration in force (secrets masked)

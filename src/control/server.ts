@@ -5,7 +5,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { asDrbdtsError, type DrbdtsError, drbdtsError } from '../shared/errors.js';
 import { EventFeed } from './event-feed.js';
-import { badRequest, closeServer, decode, listenOnSocket, notFound, readBody, sendJson, sendRefusal, startStream } from './http.js';
+import { badRequest, closeServer, decode, listenOnSocket, notFound, readBody, sendJson, sendRefusal, sendText, startStream } from './http.js';
 import {
   type ConfigCheckReply,
   type ConfigCheckRequest,
@@ -24,6 +24,7 @@ import {
   verbRequest,
   verbs,
 } from './messages.js';
+import { formatShStatus } from './sh-status.js';
 import { encodeEvent } from './sse.js';
 
 export interface VerbContext {
@@ -103,9 +104,9 @@ export class ControlServer {
       case 'GET status 3':
         return sendJson(response, this.handlers.status(second ?? ''));
       case 'GET proc 2':
-        response.writeHead(200, { 'content-type': 'text/plain; charset=utf-8' });
-        response.end(this.handlers.proc());
-        return;
+        return sendText(response, this.handlers.proc());
+      case 'GET sh-status 3':
+        return sendText(response, `${formatShStatus(this.handlers.status(second ?? '')).join('\n')}\n`);
       case 'GET events 2':
         return this.stream(request, response, url.searchParams.get('resource'), url.searchParams.get('now') === '1');
       case 'GET config 2':

@@ -572,6 +572,13 @@ const ownErrors: readonly ErrorEntry[] = [
     'Commands are requests to the daemon of this node. It is not running, or this user may not talk to it (root only).',
   ),
   own(
+    'ERR_NO_ANSWER',
+    20,
+    'drbdtsd did not answer within {seconds} s: {what}',
+    'Whether it took effect is not known: see `journalctl -u drbdts` and `drbdts status`.',
+    'drbdadm gives up after a while, so that a daemon that hangs does not hang the script that called it.',
+  ),
+  own(
     'ERR_DAEMON_ALREADY_RUNNING',
     20,
     'another drbdtsd holds {file}',

@@ -1,36 +1,12 @@
-/** sh-*: facts of the configuration for scripts, one per line. They read the file, so they work without the daemon. */
-import { hostname } from 'node:os';
-import { loadConfig, requireConfig } from '../../config/load.js';
-import { type Config, type HostConfig, type HostVolume, sidesOf } from '../../config/types.js';
+/** sh-*: facts for scripts. All but sh-status read the configuration file, so they work without the daemon; one fact per line. */
+import type { HostConfig, HostVolume } from '../../config/types.js';
+import { formatShStatus } from '../../control/sh-status.js';
 import { drbdtsError } from '../../shared/errors.js';
-import { type CliContext, printLines } from '../context.js';
+import { printLines } from '../context.js';
 import { exitCodes } from '../exit-codes.js';
-import { parseTarget, type Target } from '../target.js';
+import { parseTarget, resolveTargets, type Target, volumesIn } from '../target.js';
 import { type Registry, resourceArgument } from './command.js';
-
-interface LocalConfig {
-  readonly config: Config;
-  readonly node: string;
-}
-
-function readLocal(context: CliContext): LocalConfig {
-  const node = context.options.node ?? hostname();
-  const file = context.options.config;
-  return { config: requireConfig(loadConfig(file, null), file), node };
-}
-
-/** Resources of the file that this node has a side of. */
-function localResources({ config, node }: LocalConfig): string[] {
-  return config.resources.filter((resource) => sidesOf(resource, node) !== null).map((resource) => resource.name);
-}
-
-/** This node's side of a resource; an error as drbdadm's when there is none. */
-function localSide({ config, node }: LocalConfig, name: string): HostConfig {
-  const resource = config.resources.find((candidate) => candidate.name === name);
-  const sides = resource === undefined ? null : sidesOf(resource, node);
-  if (sides === null) throw drbdtsError('ERR_UNKNOWN_RESOURCE', { values: { resource: name } });
-  return sides.self;
-}
+import { type LocalConfig, localResourceNames, localSideOf, readLocal } from './local-config.js';
 
 function volumesOf(side: HostConfig, target: Target): readonly HostVolume[] {
   if (target.volume === null) return side.volumes;
@@ -42,7 +18,7 @@ function volumesOf(side: HostConfig, target: Target): readonly HostVolume[] {
 
 function targetsOf(local: LocalConfig, args: readonly string[]): Target[] {
   return args.flatMap((argument) =>
-    argument === 'all' ? localResources(local).map((resource) => ({ resource, volume: null })) : [parseTarget(argument)],
+    argument === 'all' ? localResourceNames(local).map((resource) => ({ resource, volume: null })) : [parseTarget(argument)],
   );
 }
 
@@ -56,7 +32,7 @@ export function registerShell({ add, run }: Registry): void {
     'for res in $(drbdts sh-resources); do drbdts cstate $res; done',
   ).action(
     run(async (context) => {
-      const names = localResources(readLocal(context));
+      const names = localResourceNames(readLocal(context));
       if (names.length > 0) printLines(context.stdout, [names.join(' ')]);
       return exitCodes.ok;
     }),
@@ -66,7 +42,7 @@ export function registerShell({ add, run }: Registry): void {
     add(`${name} ${resourceArgument}`, description, `drbdts ${name} r0`).action(
       run(async (context, resources: string[]) => {
         const local = readLocal(context);
-        const lines = targetsOf(local, resources).flatMap((target) => volumesOf(localSide(local, target.resource), target).map(fact));
+        const lines = targetsOf(local, resources).flatMap((target) => volumesOf(localSideOf(local, target.resource), target).map(fact));
         printLines(context.stdout, lines);
         return exitCodes.ok;
       }),
@@ -82,8 +58,23 @@ export function registerShell({ add, run }: Registry): void {
       const local = readLocal(context);
       printLines(
         context.stdout,
-        targetsOf(local, resources).map((target) => localSide(local, target.resource).address.host),
+        targetsOf(local, resources).map((target) => localSideOf(local, target.resource).address.host),
       );
+      return exitCodes.ok;
+    }),
+  );
+
+  add(
+    `sh-status ${resourceArgument}`,
+    'print the state of each volume as shell assignments; asks the daemon',
+    '_sh_status_process() { echo "$_res_name/$_volume: $_cstate $_role/$_peer $_disk/$_pdsk"; }\neval "$(drbdts sh-status r0)"',
+  ).action(
+    run(async (context, resources: string[]) => {
+      for (const target of await resolveTargets(context, resources)) {
+        const reply = await context.api.status(target.resource);
+        const resources = reply.resources.map((resource) => ({ ...resource, volumes: [...volumesIn(resource, target)] }));
+        printLines(context.stdout, formatShStatus({ ...reply, resources }));
+      }
       return exitCodes.ok;
     }),
   );

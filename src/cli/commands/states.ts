@@ -7,7 +7,7 @@ import { CliError, reportFailure } from '../failure.js';
 import { formatShowGi, offlineDiskState, parseGetGi } from '../format-gi.js';
 import { formatState, type StateQuestion } from '../format-states.js';
 import { requestFor, runVerb } from '../run-verb.js';
-import { formatTarget, resolveTargets, type Target } from '../target.js';
+import { formatTarget, resolveTargets, type Target, volumesIn } from '../target.js';
 import { type Registry, resourceArgument } from './command.js';
 
 interface Answer {
@@ -16,19 +16,8 @@ interface Answer {
   readonly value: string;
 }
 
-/** Volumes that a target means; an error when it names one that is not there. */
-function volumesOf(resource: ResourceStatus, target: Target): readonly VolumeStatus[] {
-  const volumes = target.volume === null ? resource.volumes : resource.volumes.filter((volume) => volume.volume === target.volume);
-  if (volumes.length > 0) return volumes;
-  const known = resource.volumes.map((volume) => volume.volume).join(', ');
-  throw new CliError(
-    [`drbdts: resource ${resource.name} has no volume ${target.volume ?? 0}`, `  Its volumes: ${known}.`],
-    exitCodes.usage,
-  );
-}
-
 /** Minor of a resource that is down: drbdadm's text for role and cstate. */
-function notAllocated(volume: VolumeStatus, resource: ResourceStatus): CliError {
+export function notAllocated(volume: VolumeStatus, resource: ResourceStatus): CliError {
   return new CliError(
     [`${volume.minor}: Failure: (127) Device minor not allocated`, `  The resource is down. Run \`drbdts up ${resource.name}\` first.`],
     exitCodes.configuration,
@@ -47,7 +36,7 @@ async function answer(context: CliContext, question: StateQuestion, target: Targ
   const reply = await context.api.status(target.resource);
   const answers: Answer[] = [];
   for (const resource of reply.resources) {
-    for (const volume of volumesOf(resource, target)) {
+    for (const volume of volumesIn(resource, target)) {
       if (!resource.up && question !== 'dstate') throw notAllocated(volume, resource);
       const value = resource.up ? formatState(question, resource, volume) : await offlineState(context, resource, volume);
       answers.push({ resource: resource.name, volume: volume.volume, value });
@@ -82,7 +71,7 @@ async function showGi(context: CliContext, target: Target): Promise<string[]> {
   const reply = await context.api.status(target.resource);
   const lines: string[] = [];
   for (const resource of reply.resources) {
-    for (const volume of volumesOf(resource, target)) {
+    for (const volume of volumesIn(resource, target)) {
       const gi = await context.api.verb(resource.name, 'get-gi', requestFor({ resource: resource.name, volume: volume.volume }, {}));
       // without an attached disk the daemon's numbers are not those of the meta-data
       const extra = resource.up && volume.disk !== 'Diskless' ? metaDataLines(volume) : [];

@@ -17,7 +17,7 @@ interface StatusOptions {
 }
 
 /** The status of one resource, one volume or everything. Scripts know `r0: No such resource` and exit code 10 from drbdsetup. */
-async function fetchStatus(context: CliContext, argument: string | undefined): Promise<StatusReply> {
+export async function fetchStatus(context: CliContext, argument: string | undefined): Promise<StatusReply> {
   if (argument === undefined || argument === 'all') return context.api.status();
   const target = parseTarget(argument);
   try {
