@@ -14,6 +14,7 @@ export const daemonMain = join(projectRoot, 'dist/src/daemon/main.js');
 export const clusterdMain = join(projectRoot, 'dist/src/cluster/main.js');
 export const witnessMain = join(projectRoot, 'dist/src/witness/main.js');
 export const cliMain = join(projectRoot, 'dist/src/cli/main.js');
+export const drbdadmMain = join(projectRoot, 'dist/src/cli/drbdadm.js');
 export const keeperBinary = join(projectRoot, 'native/build/Release/drbdts-keeper');
 export const nativeSupport = join(projectRoot, 'test/native/support');
 export const toolDir = join(projectRoot, 'native/build/test-support');
@@ -33,5 +34,17 @@ export function externalLab(): string | null {
   return existsSync(dir) ? dir : null;
 }
 
+/** Folder with configurations as their users have them; null when this machine has none. */
+export function originalConfigs(): string | null {
+  const dir = process.env['DRBDTS_ORIGINAL_CONFIGS'] ?? join(projectRoot, '../shared/original-configs');
+  return existsSync(dir) ? dir : null;
+}
+
 /** True when the long versions of tests were asked for. */
 export const longRun = process.env['DRBDTS_LONG'] === '1';
+
+/** Why tests with these Debian packages' programs can not run here; false when all are there. */
+export function programsUnavailable(...programs: readonly string[]): string | false {
+  const missing = programs.filter((program) => !existsSync(program));
+  return missing.length > 0 && `needs ${missing.join(', ')}: npm run setup:cluster-managers`;
+}
