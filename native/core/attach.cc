@@ -14,7 +14,7 @@ constexpr uint64_t kMaxLogBlocks = 256;  // 1 MiB of activity log
 
 void ResourceImpl::BeginAttach(Volume& v) {
   v.attach_code = 0;
-  v.attach_error = false;
+  v.attach_error = v.attach_written = false;
   v.reason.clear();
   v.disk_phase = Volume::DiskPhase::kOpening;
   State s = v.state;
@@ -134,7 +134,8 @@ void ResourceImpl::OnAttachIo(Volume& v, uint32_t index, int error) {
     case attach_io::kLog: AttachLog(v); break;
     case attach_io::kLogInit:
       if (v.attach_buffer) arenas.sync->Give(v.attach_buffer);
-      AttachDone(v);
+      v.attach_written = true;
+      AttachWriteBack(v);
       break;
     default: CHECK(false);
   }
@@ -281,6 +282,13 @@ void ResourceImpl::AttachWriteBack(Volume& v) {
     AttachFailed(v, 118, "IO error(s) occurred during initial access to meta-data.", "the bitmap cannot be written");
     return;
   }
+  if (v.attach_written) {
+    // A peer that is being shaken hands with was told that there is no disk: it hears of this one when both have settled that.
+    if (Linked() && !v.params_done) return;
+    v.attach_written = false;
+    AttachDone(v);
+    return;
+  }
   if (v.write_all_pages || v.page_writes != 0) return;
   // Writes that only the peer gets, handed in before: it marks them as missing here when it carries them out, which has to be before we
   // compare.
@@ -337,6 +345,7 @@ void ResourceImpl::AttachDone(Volume& v) {
   v.disk_before_negotiating = disk;
   if (Linked() && v.params_done) {
     s.disk = Disk::kNegotiating;
+    v.attach_answer = Volume::Answer::kNotAsked;
     Force(v, s);
     v.after_meta.send_sizes = v.after_meta.send_uuids = v.after_meta.send_state = true;
   } else {

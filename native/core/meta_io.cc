@@ -87,7 +87,10 @@ void ResourceImpl::OnMetaSaved(Volume& v) {
   v.kick_due = true;
   if (!Linked()) return;
   if (todo.send_sizes) SendSizes(v, 0, false);
-  if (todo.send_uuids) SendUuids(v);
+  if (todo.send_uuids) {
+    SendUuids(v);
+    if (v.attach_answer == Volume::Answer::kNotAsked) v.attach_answer = Volume::Answer::kAsked;
+  }
   if (todo.send_state || todo.finish_target_state) SendState(v);
   if (todo.send_sync_uuid) {
     SyncUuidPacket p{v.sync_uuid_to_send};

@@ -378,6 +378,7 @@ void ResourceImpl::OnUuids(Volume& v, const UuidsPacket& p) {
   }
   v.peer_uuids = p;
   v.have_peer_uuids = true;
+  if (v.attach_answer == Volume::Answer::kAsked) v.attach_answer = Volume::Answer::kNone;
   // The peer made both of us UpToDate without a resync (new-current-uuid --clear-bitmap).
   if ((p.flags & kUuidFlagSkipInitialSync) != 0 && v.params_done && v.state.conn == Conn::kConnected && v.meta_ok() &&
       v.super_block.uuids.current == kUuidJustCreated) {
@@ -398,7 +399,7 @@ void ResourceImpl::OnUuids(Volume& v, const UuidsPacket& p) {
 
 void ResourceImpl::OnSyncUuid(Volume& v, uint64_t uuid) {
   if (conn == Conn::kTearDown) return;     // it said goodbye while this was on its way
-  if (v.state.disk <= Disk::kFailed) return;  // it does not know yet that our disk is gone
+  if (v.state.disk <= Disk::kFailed || v.attach_answer != Volume::Answer::kNone) return;  // it does not know yet that our disk is, or was, gone
   if (v.state.conn == Conn::kConnected || v.state.conn == Conn::kStartingSyncT || v.state.conn == Conn::kWFBitMapT) {
     v.early_sync_uuid = uuid;  // the answer that makes us wait for it is still on the other socket
     return;

@@ -215,6 +215,9 @@ struct Volume {
   uint64_t attach_cursor = 0;        // sectors / pages done
   uint32_t attach_open = 0;
   bool attach_error = false;
+  bool attach_written = false;       // bitmap, log and super block are as they have to be before use
+  enum class Answer : uint8_t { kNone, kNotAsked, kAsked };
+  Answer attach_answer = Answer::kNone;  // Negotiating: whether the peer has compared with what we told it about this disk
   int attach_code = 0;               // DRBD's number when an attach or resize failed
   std::string attach_text, attach_detail;
   bool close_pending = false;
@@ -447,7 +450,8 @@ struct ResourceImpl {
   void SendSyncParam(Volume& v);
   void SendSizes(Volume& v, uint16_t dds_flags, bool ask);
   void SendUuids(Volume& v, uint64_t extra_flags = 0);
-  void SendState(Volume& v);
+  void SendState(Volume& v) { SendState(v, v.state.conn); }
+  void SendState(Volume& v, Conn conn_shown);
   /// Closes the connection; `how` is the state DRBD would show; stand_alone: do not try again.
   void Drop(Conn how, bool stand_alone, const std::string& why);
   void DropLater(Conn how, bool stand_alone, const std::string& why);

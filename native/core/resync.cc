@@ -27,6 +27,7 @@ void ResourceImpl::StartBitmapExchange(Volume& v, HandshakeAction action) {
   v.bitmap_in = std::make_unique<BitmapReceiver>(*v.bitmap);
   v.bitmap_out.reset();
   v.bitmap_received = false;
+  v.early_sync_uuid = 0;  // of a resync that never began
   v.run = ResyncRun{};
   const bool full = action == HandshakeAction::kSourceFull || action == HandshakeAction::kTargetFull;
   if (full) {
@@ -94,7 +95,7 @@ void ResourceImpl::BitmapPumpOut(Volume& v) {
 void ResourceImpl::OnBitmapPacket(Volume& v, Command c, std::span<const uint8_t> bytes) {
   if (v.bitmap_in == nullptr || v.bitmap_received || (v.state.conn != Conn::kWFBitMapS && v.state.conn != Conn::kWFBitMapT)) {
     // The peer may still be sending the bitmap of an exchange that a lost disk or its own goodbye ended here.
-    if (conn == Conn::kTearDown || v.state.disk <= Disk::kFailed || v.state.pdsk <= Disk::kFailed) return;
+    if (conn == Conn::kTearDown || v.state.disk <= Disk::kFailed || v.state.pdsk <= Disk::kFailed || v.attach_answer != Volume::Answer::kNone) return;
     ProtocolError(std::string("unexpected bitmap in state ") + ConnName(v.state.conn));
     return;
   }

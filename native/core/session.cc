@@ -229,11 +229,7 @@ void ResourceImpl::StartParameters() {
     SendSizes(*v, 0, false);
     if (v->state.disk >= Disk::kInconsistent && v->disk_phase == Volume::DiskPhase::kOpen) SendUuids(*v);
     // The first state still says WFConnection (drbd-protocol §1.5).
-    State s = v->state;
-    s.conn = Conn::kWFConnection;
-    StatePacket sp;
-    sp.state = EncodeState(s);
-    SendData(v->config.volume, Command::kState, sp);
+    SendState(*v, Conn::kWFConnection);
   }
 }
 
@@ -323,9 +319,12 @@ void ResourceImpl::SendUuids(Volume& v, uint64_t extra_flags) {
   SendData(v.config.volume, Command::kUuids, p);
 }
 
-void ResourceImpl::SendState(Volume& v) {
+void ResourceImpl::SendState(Volume& v, Conn conn_shown) {
+  State s = v.state;
+  s.conn = conn_shown;
+  if (s.disk == Disk::kAttaching) s.disk = Disk::kDiskless;  // 8.4 compares with a disk that comes back after it was told that there is none
   StatePacket p;
-  p.state = EncodeState(v.state);
+  p.state = EncodeState(s);
   SendData(v.config.volume, Command::kState, p);
 }
 
@@ -596,6 +595,7 @@ void ResourceImpl::LostPeer(Volume& v) {
   v.early_sync_uuid = v.pending_sync_uuid = 0;
   v.source_waits = v.use_corrected = false;
   v.waiting_handler = 0;
+  v.attach_answer = Volume::Answer::kNone;
   v.after_meta.send_uuids = v.after_meta.send_state = v.after_meta.send_sizes = v.after_meta.send_sync_uuid = false;
   v.after_meta.finish_target_state = false;
   EndRun(v);

@@ -210,7 +210,8 @@ void ResourceImpl::AfterChange(Volume& v, const State& old) {
     }
     v.kick_due = true;
   }
-  if (s.disk <= Disk::kFailed && old.disk > Disk::kFailed) {  // what a resync had begun with is void
+  const bool lost_disk = s.disk <= Disk::kFailed && old.disk > Disk::kFailed;
+  if (lost_disk || (s.pdsk <= Disk::kFailed && old.pdsk > Disk::kFailed)) {  // what a resync had begun with is void
     v.early_sync_uuid = v.pending_sync_uuid = 0;
     if (v.state.conn != Conn::kWFBitMapS) v.waiting_handler = 0;
   }
@@ -362,9 +363,11 @@ void ResourceImpl::OnState(Volume& v, State peer) {
   if (peer.conn == Conn::kAhead) ns.conn = Conn::kBehind;
 
   const bool first = !v.params_done;
+  // A P_STATE that was on its way when our disk came back is no answer to that: with the answer comes a P_UUIDS, if there is a disk.
+  const bool no_answer = os.disk == Disk::kNegotiating && v.attach_answer != Volume::Answer::kNone && peer.disk >= Disk::kNegotiating;
   HandshakeAction action = HandshakeAction::kNoSync;
   bool handshake = false;
-  if (v.have_peer_uuids && peer_disk >= Disk::kNegotiating && peer_disk != Disk::kDUnknown && os.disk >= Disk::kNegotiating && v.disk_phase == Volume::DiskPhase::kOpen) {
+  if (!no_answer && v.have_peer_uuids && peer_disk >= Disk::kNegotiating && peer_disk != Disk::kDUnknown && os.disk >= Disk::kNegotiating && v.disk_phase == Volume::DiskPhase::kOpen) {
     handshake = first;
     handshake |= os.conn == Conn::kConnected && (peer.disk == Disk::kNegotiating || os.disk == Disk::kNegotiating);
     handshake |= v.consider_resync && peer.role == Role::kPrimary;
@@ -400,7 +403,7 @@ void ResourceImpl::OnState(Volume& v, State peer) {
       default: break;
     }
   }
-  if (ns.disk == Disk::kNegotiating && peer.disk != Disk::kNegotiating) {
+  if (ns.disk == Disk::kNegotiating && peer.disk != Disk::kNegotiating && !no_answer) {
     if (!v.have_peer_uuids || peer_disk < Disk::kNegotiating || action == HandshakeAction::kNoSync) {
       ns.disk = v.disk_before_negotiating;
     } else if (ns.conn == Conn::kWFBitMapT) {
@@ -428,7 +431,8 @@ void ResourceImpl::OnState(Volume& v, State peer) {
   // calls it Secondary: it is not the one that was waited for.
   if (peer.role == Role::kPrimary || os.disk > Disk::kInconsistent) v.consider_resync = false;
   Force(v, ns);
-  if (first) v.after_meta.send_state = true;
+  if (first && v.state.disk >= Disk::kNegotiating) v.after_meta.send_state = true;
+  else if (first) SendState(v);  // it may take the first one for a disk that is gone by now: before that comes back
 
   const bool wants_sync = v.state.conn == Conn::kWFBitMapS || v.state.conn == Conn::kWFBitMapT;
   if (!first && handshake && wants_sync && peer.conn <= Conn::kConnected && peer.disk != Disk::kNegotiating) {
