@@ -338,7 +338,7 @@ void ResourceImpl::OnResyncReply(Volume& v, const Packet& p, Buffer payload) {
     Ack(v, Command::kNegAck, sector, kIdSyncer, bytes);
     return;
   }
-  if (conn == Conn::kTearDown) {  // the peer said goodbye while this was on its way
+  if (conn == Conn::kTearDown || v.state.pdsk <= Disk::kFailed) {  // the peer said goodbye, to us or to its disk, while this was on its way
     if (payload) arenas.net->Give(payload);
     return;
   }
@@ -451,7 +451,7 @@ void ResourceImpl::OnResyncAck(Volume& v, const BlockAck& p, bool failed) {
 }
 
 void ResourceImpl::OnInSync(Volume& v, const BlockAck& p) {
-  if (!v.has_disk() || conn == Conn::kTearDown) return;  // its disk failed, or the peer said goodbye, while this was on its way
+  if (!v.has_disk() || conn == Conn::kTearDown || v.state.pdsk <= Disk::kFailed) return;  // a disk failed, or the peer said goodbye, while this was on its way
   if (v.run.started == 0 || v.run.requests_open == 0) {
     DropLater(Conn::kNetworkFailure, false, "P_RS_IS_IN_SYNC that nobody asked for");
     return;
@@ -573,6 +573,12 @@ void ResourceImpl::EndRun(Volume& v) {
     PeerRequest& r = peer[s];
     if (r.kind == PeerRequest::Kind::kFree || r.volume != v.index) continue;
     if (r.kind == PeerRequest::Kind::kCsumOwn && r.phase == PeerRequest::Phase::kHeld) r.orphan = true;
+    // The peer is done with this run as well: an answer that comes late would be taken for one to the next.
+    const bool served = r.kind == PeerRequest::Kind::kResyncRead || r.kind == PeerRequest::Kind::kCsumServe;
+    if (served && !r.orphan && r.phase != PeerRequest::Phase::kSending) {
+      r.orphan = true;
+      if (v.unacked > 0) --v.unacked;
+    }
   }
   ReportOutOfSync(v);
   v.run = ResyncRun{};
