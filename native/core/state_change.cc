@@ -431,6 +431,7 @@ void ResourceImpl::OnState(Volume& v, State peer) {
   // calls it Secondary: it is not the one that was waited for.
   if (peer.role == Role::kPrimary || os.disk > Disk::kInconsistent) v.consider_resync = false;
   Force(v, ns);
+  if (handshake) v.consider_resync = false;  // done with this very packet; one more would be about nothing, and the peer would not join in
   if (first && v.state.disk >= Disk::kNegotiating) v.after_meta.send_state = true;
   else if (first) SendState(v);  // it may take the first one for a disk that is gone by now: before that comes back
 
