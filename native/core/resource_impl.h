@@ -645,6 +645,7 @@ struct ResourceImpl {
   bool TracksForPeer(const Volume& v) const;
 
   // ---- resync.cc ----
+  void ForgetSetInSync(const Volume& v);
   void StartBitmapExchange(Volume& v, HandshakeAction action);
   void BitmapPumpOut(Volume& v);
   void OnBitmapPacket(Volume& v, Command c, std::span<const uint8_t> bytes);

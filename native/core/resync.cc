@@ -23,7 +23,16 @@ uint64_t ResourceImpl::LeftBits(const Volume& v) const {
   return v.bitmap != nullptr ? v.bitmap->set_count() : 0;
 }
 
+/// What a write was told about its blocks counted for the resync it was told in. The next one begins with both bitmaps as they are now, and
+/// the peer would not know that one of us clears a bit.
+void ResourceImpl::ForgetSetInSync(const Volume& v) {
+  for (AppRequest& a : app) {
+    if (a.volume == v.index) a.set_in_sync = false;
+  }
+}
+
 void ResourceImpl::StartBitmapExchange(Volume& v, HandshakeAction action) {
+  ForgetSetInSync(v);
   v.bitmap_in = std::make_unique<BitmapReceiver>(*v.bitmap);
   v.bitmap_out.reset();
   v.bitmap_received = false;
@@ -47,6 +56,7 @@ void ResourceImpl::StartBitmapExchange(Volume& v, HandshakeAction action) {
 
 void ResourceImpl::StartForcedResync(Volume& v) {
   // invalidate and invalidate-remote: both set all bits, no bitmap is exchanged (drbd-protocol §5.7).
+  ForgetSetInSync(v);
   v.bitmap->SetAll();
   WriteBitmapAll(v);
   v.run = ResyncRun{};
