@@ -151,10 +151,8 @@ void ResourceImpl::StepSuspend(bool suspend) {
       if (s.susp_fen) {
         s.susp_fen = false;
         v.fence_open = false;
-        if (v.new_uuid_after_fence && v.meta_ok()) {
-          v.new_uuid_after_fence = false;
-          NewCurrent(v);
-        }
+        if (v.new_uuid_after_fence && v.meta_ok() && s.disk == Disk::kUpToDate) NewCurrent(v);
+        v.new_uuid_after_fence = false;
       }
       s.susp_nod = false;
     }

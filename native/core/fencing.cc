@@ -48,6 +48,10 @@ void ResourceImpl::FreezeForFencing(Volume& v, State& next) {
     v.new_uuid_after_fence = false;
     if (!v.fence_open) next.susp_fen = false;
     v.fence_due = v.fence_open;
+  } else if (next.susp_fen && !v.fence_open && next.conn < Conn::kConnected && !promoted && (complete & ~Complete(old)) == kSelf) {
+    // Frozen since nobody's copy was in reach, and now ours is back.
+    if (v.peer_out) next.susp_fen = false;
+    else v.fence_open = v.fence_due = true;
   }
 }
 
@@ -97,7 +101,8 @@ void ResourceImpl::OnFenceAnswer(Volume& v, int exit_code) {
     v.peer_out = !v.fence_self;
     if (!connected && !v.fence_self) s.pdsk = exit_code == 3 ? Disk::kInconsistent : Disk::kOutdated;
     // A peer whose disk is back has been compared with in the old generation.
-    if (v.new_uuid_after_fence && v.meta_ok() && (!connected || (s.conn == Conn::kConnected && s.pdsk < Disk::kInconsistent))) {
+    // A copy that is out itself begins no generation: that would look like a split brain to the one who serves.
+    if (v.new_uuid_after_fence && v.meta_ok() && s.disk == Disk::kUpToDate && (!connected || (s.conn == Conn::kConnected && s.pdsk < Disk::kInconsistent))) {
       NewCurrent(v);
       if (connected) v.after_meta.send_uuids = true;
     }
