@@ -372,7 +372,7 @@ void ResourceImpl::MaybeComplete(uint16_t slot) {
   Volume& v = V(a.volume);
   if (a.io.op == BlockOp::kFlush) {
     // Only a good copy counts, and none of it may have gone with an epoch that the peer never confirmed.
-    bool safe = (a.local_done && v.state.disk == Disk::kUpToDate) || a.net_done;
+    bool safe = (a.local_done && v.state.disk == Disk::kUpToDate) || (a.net_done && v.state.conn >= Conn::kConnected && v.state.pdsk == Disk::kUpToDate);
     if (safe && v.lost_unsafe_writes && v.state.disk != Disk::kUpToDate) {
       Log(2, v.index, "flush fails: the connection was lost before the peer confirmed writes that only it has");
       safe = false;
