@@ -27,7 +27,7 @@ void ResourceImpl::MetaPump(Volume& v) {
     if (v.after_meta.any() && v.disk_phase != Volume::DiskPhase::kWriteBack) OnMetaSaved(v);
     return;
   }
-  if (v.md_in_flight || v.clean_close != 0 || (v.moving && v.move_step != 0)) return;
+  if (v.md_in_flight || v.clean_close > 1 || (v.moving && v.move_step != 0)) return;
   if (!v.md_dirty) {
     if (v.after_meta.any()) OnMetaSaved(v);
     return;

@@ -491,7 +491,7 @@ void ResourceImpl::OnNegResyncReply(Volume& v, const BlockAck& p, bool cancelled
 
 void ResourceImpl::CheckResyncDone(Volume& v) {
   ResyncRun& r = v.run;
-  if (r.started == 0 || r.finishing || !Linked()) return;
+  if (r.started == 0 || r.finishing || v.detaching || !Linked()) return;
   if (v.state.conn == Conn::kVerifyS) {
     CheckVerifyDone(v);
     return;
