@@ -54,7 +54,7 @@ void ResourceImpl::ReleaseDiskMemory(Volume& v) {
     w.used = false;
   }
   v.page_writes = 0;
-  v.md_dirty = v.md_in_flight = v.al_in_flight = v.write_all_pages = false;
+  v.md_dirty = v.md_in_flight = v.al_in_flight = v.write_all_pages = v.bitmap_before_super = false;
   v.lazy_write_at = kNever;
   v.clean_close = 0;
   v.writes_durable = 0;

@@ -28,6 +28,8 @@ void ResourceImpl::MetaPump(Volume& v) {
     return;
   }
   if (v.md_in_flight || v.clean_close > 1 || (v.moving && v.move_step != 0)) return;
+  if (v.bitmap_before_super && v.write_all_pages) return;
+  v.bitmap_before_super = false;
   if (!v.md_dirty) {
     if (v.after_meta.any()) OnMetaSaved(v);
     return;

@@ -252,6 +252,7 @@ struct Volume {
   PageWrite page_write[8];
   uint32_t page_writes = 0;
   bool primary_ind_waits = false;    // the flag goes when the bitmap is on disk
+  bool bitmap_before_super = false;  // the super block waits for the bitmap
   bool write_all_pages = false;      // one pass over the dirty pages is under way
   uint64_t write_cursor = 0;
   TimeUs lazy_write_at = kNever;

@@ -565,6 +565,8 @@ void ResourceImpl::FinishResync(Volume& v) {
   if (!failed) v.peer_uuids.uuid = {v.super_block.uuids.current, v.super_block.uuids.bitmap, v.super_block.uuids.history0, v.super_block.uuids.history1};
   MarkMeta(v);
   WriteBitmapAll(v);
+  // Identifiers that say there was no difference would make the bits of a crash in between stay for ever.
+  v.bitmap_before_super = v.bitmap != nullptr && !failed;
   v.kick_due = true;
 }
 
