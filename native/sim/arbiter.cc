@@ -59,9 +59,12 @@ Arbitration::Arbitration(World& world, uint32_t volumes) : world_(world), volume
       }
       Agent& a = Of(i, volume);
       NewLife(i, volume);
-      a.fence = std::move(done);
-      a.fence_self = name == "fence-self";
-      a.fence_since = world_.now;
+      // A promotion may ask while the handler of an earlier loss still runs: every script ends, an outdated question without a result.
+      const bool self = name == "fence-self";
+      if (self != a.fence_self) EndFence(i, volume, kUnreachable);
+      if (a.fence.empty()) a.fence_since = world_.now;
+      a.fence.push_back(std::move(done));
+      a.fence_self = self;
       Look(i, volume);
     };
   }
@@ -84,9 +87,9 @@ void Arbitration::SelfFence(int node, uint32_t volume) {
 
 void Arbitration::EndFence(int node, uint32_t volume, int exit_code) {
   Agent& a = Of(node, volume);
-  if (!a.fence) return;
-  auto done = std::move(a.fence);
-  a.fence = nullptr;
+  if (a.fence.empty()) return;
+  const auto fence = std::move(a.fence);
+  a.fence.clear();
   Node& n = world_.node(node);
   const bool serves = n.state(volume).role == Role::kPrimary;
   if (exit_code == kWeAreOut) {
@@ -94,7 +97,7 @@ void Arbitration::EndFence(int node, uint32_t volume, int exit_code) {
     // It may not go on, and what it holds cannot be taken away under its users: the node fences itself.
     if (serves) SelfFence(node, volume);
   }
-  done(exit_code);
+  for (const auto& done : fence) done(exit_code);
 }
 
 /// A new process knows what is on stable storage, and reads before it acts.
@@ -103,7 +106,7 @@ void Arbitration::NewLife(int node, uint32_t volume) {
   if (a.life == world_.node(node).incarnation()) return;
   a.life = world_.node(node).incarnation();
   a.asking = false;
-  a.fence = nullptr;
+  a.fence.clear();
   a.incarnation = 0;
   a.cut_off_since = 0;
 }
@@ -113,7 +116,7 @@ void Arbitration::Look(int node, uint32_t volume) {
   Agent& a = Of(node, volume);
   NewLife(node, volume);
   if (!n.alive()) {
-    a.fence = nullptr;
+    a.fence.clear();
     return;
   }
   if (world_.now < n.paused_until || a.asking) return;
@@ -125,7 +128,7 @@ void Arbitration::Look(int node, uint32_t volume) {
   if (!cut_off) a.cut_off_since = 0;
   else if (a.cut_off_since == 0) a.cut_off_since = world_.now;
   else if (world_.now > a.cut_off_since + kCutOff) SelfFence(node, volume);
-  if (a.fence) {
+  if (!a.fence.empty()) {
     if (together) {
       EndFence(node, volume, kUnreachable);  // nobody is out
       return;
@@ -231,12 +234,13 @@ void Arbitration::OnAnswer(int node, uint32_t volume, Ask what, const Register::
   a.known = answer.record;
   const bool swapped_out = what == Ask::kSwapOut && answer.done;
   if (a.known.in_sync == 3 || swapped_out) a.grow_may_happen = false;
-  if (a.fence) {
+  if (!a.fence.empty()) {
     if (together) EndFence(node, volume, kUnreachable);
     else if (swapped_out) EndFence(node, volume, kPeerIsOut);
     else if ((a.known.in_sync & me) != 0) Send(node, volume, Ask::kSwapOut);  // also when the record says so already: what is under way must not undo it
     else if (a.fence_self) EndFence(node, volume, kPeerIsOut);
     else if (s.conn < Conn::kConnected) EndFence(node, volume, kWeAreOut);
+    else if (s.disk != core::Disk::kUpToDate) EndFence(node, volume, kUnreachable);  // it has lost its own since it asked
     return;                                      // connected: the peer, which is in, hands over
   }
   if (together && (a.known.in_sync & me) != 0 && a.known.in_sync != 3) Send(node, volume, Ask::kSwapBoth);

@@ -73,7 +73,7 @@ class Arbitration {
     uint64_t incarnation = 0;        // of the register, as last read
     bool grow_may_happen = false;    // a swap that takes the peer back in was sent; its answer is not known
     bool asking = false;             // a request is under way
-    std::function<void(int)> fence;  // somebody waits for a disk to be out
+    std::vector<std::function<void(int)>> fence;  // who waits for a disk to be out
     bool fence_self = false;         // our own, else the peer's
     TimeUs fence_since = 0;
     uint32_t life = 0;               // incarnation of the node's process

@@ -375,19 +375,19 @@ void Life::Wind() {
         continue;
       }
       Attach(i);
-      const State s = N(i).state();
-      bool paused = false;
-      for (uint32_t v = 0; v < options_.volumes; ++v) paused = paused || N(i).state(v).user_isp;
-      if (paused) Command(i, Kind::kResumeSync);
-      if (s.susp) Command(i, Kind::kResumeIo);
+      if (N(i).state().susp) Command(i, Kind::kResumeIo);
     }
+    ResumeSync();
     Solve();
     if (options_.rules == Rules::kAnarchy && !Primary(0) && !Primary(1) && !InSync()) Promote(static_cast<int>(rng_.Below(2)), true);
   }
   if (Over()) return;
   world_->Note("converged");
   bool quiet = false;
-  for (int i = 0; i < 60 && !(quiet = Quiet()) && !findings_.any(); ++i) world_->For(kSec);
+  for (int i = 0; i < 60 && !(quiet = Quiet()) && !findings_.any(); ++i) {
+    ResumeSync();  // a connection that was dead all along is noticed only now
+    world_->For(kSec);
+  }
   if (!quiet) {
     findings_.Report("ends", "the pair never comes to rest");
     return;
@@ -395,6 +395,14 @@ void Life::Wind() {
   CheckEqual(*world_, findings_, "at the end");
   generations_->AtRest();
   for (int i = 0; i < 2 && application_->check_contents; ++i) CheckAcknowledged(*world_, *application_, findings_, i, "at the end");
+}
+
+void Life::ResumeSync() {
+  for (int i = 0; i < 2; ++i) {
+    bool paused = false;
+    for (uint32_t v = 0; N(i).alive() && v < options_.volumes; ++v) paused = paused || N(i).state(v).user_isp;
+    if (paused) Command(i, Kind::kResumeSync);
+  }
 }
 
 void Life::LastRites() {

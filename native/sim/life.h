@@ -42,6 +42,7 @@ class Life : private Observer {
   void Do(const Step& step);
   void Advance(TimeUs duration);
   void Wind();                 // the faults stop; everything must come to rest
+  void ResumeSync();
   void LastRites();            // down and up again
   bool Over() { Look(); return findings_.any(); }
   void Look();

@@ -43,10 +43,13 @@ void MirrorChecker::OnLog(Node& node, int volume, const std::string& text) {
 
 void MirrorChecker::OnState(Node& node, uint16_t volume, const core::State&) {
   Said& s = said_[volume];
-  if (s.doubt.empty()) return;
   const core::Conn c = node.state(volume).conn;
-  if (c < core::Conn::kConnected) s.doubt.clear();
-  else if (c == core::Conn::kSyncSource || c == core::Conn::kSyncTarget) findings_.Report("mirror", s.doubt);
+  if (c < core::Conn::kWFReportParams) s.Forget(node.index());
+  else if (!s.doubt.empty() && (c == core::Conn::kSyncSource || c == core::Conn::kSyncTarget)) findings_.Report("mirror", s.doubt);
+}
+
+void MirrorChecker::OnStarted(Node& node) {
+  for (Said& s : said_) s.Forget(node.index());
 }
 
 }  // namespace drbdts::sim

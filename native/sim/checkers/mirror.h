@@ -15,6 +15,7 @@ class MirrorChecker : public Observer {
   MirrorChecker(Findings& findings, uint32_t volumes) : findings_(findings), said_(volumes) {}
   void OnLog(Node& node, int volume, const std::string& text) override;
   void OnState(Node& node, uint16_t volume, const core::State& before) override;
+  void OnStarted(Node& node) override;
   uint64_t handshakes = 0;
 
  private:
@@ -23,6 +24,11 @@ class MirrorChecker : public Observer {
     bool has[2] = {false, false};
     std::string self[2], peer[2];
     std::string doubt;       // what differed; a finding once data flow on it (crossed sockets make connections that die before)
+    /// Its connection is gone: what it said belongs to no other. The peer may not have got that far.
+    void Forget(int node) {
+      has[node] = false;
+      doubt.clear();
+    }
   };
   Findings& findings_;
   std::vector<Said> said_;
