@@ -366,8 +366,9 @@ void ResourceImpl::OnUuids(Volume& v, const UuidsPacket& p) {
   // A Primary that has lost its disk goes on with the peer's data only if that is the generation its users already see. An older one
   // would take back what they were told is written.
   if (v.state.role == Role::kPrimary && v.state.disk < Disk::kInconsistent) {
-    if (!v.params_done && v.exposed_uuid != 0 && WithoutRoleBit(v.exposed_uuid) != WithoutRoleBit(p.uuid[0]) &&
-        !(v.exposed_on_peer && WithoutRoleBit(v.exposed_uuid) == WithoutRoleBit(p.uuid[1]))) {
+    // A generation that the peer began when our disk went is the same data as long as nothing was written, or only what we wrote there.
+    const bool began_from_ours = WithoutRoleBit(v.exposed_uuid) == WithoutRoleBit(p.uuid[1]) && (v.exposed_on_peer || p.bits_set == 0);
+    if (!v.params_done && v.exposed_uuid != 0 && WithoutRoleBit(v.exposed_uuid) != WithoutRoleBit(p.uuid[0]) && !began_from_ours) {
       char id[17];
       std::snprintf(id, sizeof id, "%016llX", static_cast<unsigned long long>(v.exposed_uuid));
       DropLater(Conn::kDisconnecting, true, std::string("Can only connect to data with current UUID=") + id +
