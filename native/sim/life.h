@@ -104,6 +104,7 @@ class Life : private Observer {
   Rng rng_;
 
   uint32_t holders_[2] = {3, 3};     // per volume: who has every acknowledged write
+  uint32_t set_aside_[2] = {0, 0};   // who was taken out of those because of a fault or command that may not have cost it anything
   uint32_t apart_[2] = {0, 0};       // per volume: who was Primary without the other since they last were one
   uint32_t was_primary_ = 0;         // who was Primary in its last life
   uint32_t lost_power_ = 0;          // whose cache was lost since they last were one

@@ -22,7 +22,10 @@ bool Life::Without(int i) {
   for (uint32_t v = 0; v < options_.volumes; ++v) {
     if ((holders_[v] & ~(1u << i)) == 0) return false;
   }
-  for (uint32_t v = 0; v < options_.volumes; ++v) holders_[v] &= ~(1u << i);
+  for (uint32_t v = 0; v < options_.volumes; ++v) {
+    set_aside_[v] |= holders_[v] & 1u << i;
+    holders_[v] &= ~(1u << i);
+  }
   trouble_ = true;  // a Primary without its disk and a peer that goes its own way may part, too
   return true;
 }
@@ -40,8 +43,15 @@ void Life::OnAcknowledged(int node, uint32_t volume) {
   uint32_t has = 0;
   if (s.disk == CoreDisk::kUpToDate) has |= 1u << node;
   if (s.conn >= Conn::kConnected && s.pdsk == CoreDisk::kUpToDate) has |= 1u << (1 - node);
-  if ((has & holders_[volume]) != 0) holders_[volume] &= has;
-  else if (has != 0) holders_[volume] = has;  // a fault that was expected to cost a node its disk did not
+  if ((has & holders_[volume]) != 0) {
+    holders_[volume] &= has;
+  } else if (has != 0) {  // a fault that was expected to cost a node its disks did not
+    holders_[volume] = has;
+    for (uint32_t v = 0; v < options_.volumes; ++v) {
+      if (v != volume && N(node).state(v).disk == CoreDisk::kUpToDate) holders_[v] |= set_aside_[v] & 1u << node;
+    }
+  }
+  set_aside_[volume] &= has;
   if (LostAlready(volume)) application_->model(volume).ForgetUnflushed();
 }
 
@@ -57,6 +67,7 @@ void Life::OnDied(Node& node, bool power) {
     // Alone as Primary its generation rules when it comes back, with what its cache did not lose.
     if ((holders_[v] & ~(1u << i)) == 0 || (Apart() >> i & 1) != 0) application_->model(v).ForgetUnflushed();
     if ((holders_[v] & ~(1u << i)) != 0) holders_[v] &= ~(1u << i);
+    set_aside_[v] &= ~(1u << i);
   }
   if (power) lost_power_ |= 1u << i;
   if (power && (served || last_primary_ == i)) powerless_primary_ = i;
