@@ -81,6 +81,10 @@ void ResourceImpl::FinishCode(int code, const std::string& text, const std::stri
   busy = false;
   command_wakeup = kNever;
   handler_wanted = 0;
+  if (state_reply_pending) {  // it ended for a reason of its own: the answer is still to come, and is nobody else's
+    state_reply_pending = false;
+    ++state_replies_void;
+  }
   for (auto& v : volumes) v->detaching = false;
 }
 

@@ -305,6 +305,10 @@ void ResourceImpl::OnMetaPacket(const Packet& p) {
     case Command::kBarrierAck: OnBarrierAck(std::get<BarrierAckPacket>(p.body)); return;
     case Command::kConnStChgReply:
     case Command::kStateChgReply:
+      if (state_replies_void > 0) {  // answers come in the order of the questions
+        --state_replies_void;
+        return;
+      }
       if (!state_reply_pending || state_request_connection != (p.command == Command::kConnStChgReply)) {
         ProtocolError(std::string("unexpected ") + CommandName(p.command));
         return;

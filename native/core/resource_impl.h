@@ -404,6 +404,7 @@ struct ResourceImpl {
   int32_t state_reply = 0;
   bool state_reply_pending = false;
   bool state_request_connection = false;
+  uint32_t state_replies_void = 0;    // that commands no longer wait for
   uint32_t tries = 0;
   TimeUs command_wakeup = kNever;
   int handler_exit = 0;

@@ -556,6 +556,7 @@ void ResourceImpl::Drop(Conn how, bool stand_alone, const std::string& why) {
     ForgetTransferLog();
     receive_epochs.Clear();
   }
+  state_replies_void = 0;
   if (state_reply_pending) {
     state_reply_pending = false;
     state_reply = static_cast<int32_t>(Verdict::kUnknownError);  // asked, connection lost: the command looks again
