@@ -384,6 +384,7 @@ void ResourceImpl::OnUuids(Volume& v, const UuidsPacket& p) {
   v.peer_uuids = p;
   v.have_peer_uuids = true;
   if (v.attach_answer == Volume::Answer::kAsked) v.attach_answer = Volume::Answer::kNone;
+  AwaitPeerGeneration(v, v.state);
   // The peer made both of us UpToDate without a resync (new-current-uuid --clear-bitmap).
   if ((p.flags & kUuidFlagSkipInitialSync) != 0 && v.params_done && v.state.conn == Conn::kConnected && v.meta_ok() &&
       v.super_block.uuids.current == kUuidJustCreated) {

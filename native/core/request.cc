@@ -204,6 +204,7 @@ void ResourceImpl::SendWrite(uint16_t slot) {
   Volume& v = V(a.volume);
   LogWrite(slot);
   a.sent_at = now;
+  a.connection = connection_number;
   DataPacket d;
   d.sector = a.io.sector;
   d.block_id = BlockId(slot);
@@ -270,6 +271,7 @@ void ResourceImpl::StartFlush(uint16_t slot) {
   Volume& v = V(a.volume);
   a.phase = AppRequest::Phase::kActive;
   a.sent_at = now;
+  a.connection = connection_number;
   if (v.state.disk != Disk::kUpToDate && !(Linked() && v.state.conn >= Conn::kConnected && v.state.pdsk == Disk::kUpToDate)) {
     CompleteApp(slot, kEio);  // no good copy is in reach: nobody can say that anything is safe
     return;
@@ -365,18 +367,37 @@ void ResourceImpl::OnAppIo(IoKind kind, uint16_t slot, int error) {
   MaybeComplete(slot);
 }
 
+/// The peer's good disk has what this write or flush was about. Only as long as we are connected: once we are apart our own generation goes
+/// on without it, and the next resync would take it away from the peer.
+bool ResourceImpl::PeerHasIt(const AppRequest& a) const {
+  const State& s = volumes[a.volume]->state;
+  return a.net_done && !a.net_failed && a.connection == connection_number && s.conn >= Conn::kConnected && s.pdsk == Disk::kUpToDate;
+}
+
+/// What only one of the disks has is answered when the other cannot come back as if nothing had happened: not before our own super block
+/// says what has become of the peer or of our disk, and, if our disk is gone, not before the peer has written down a new generation.
+bool ResourceImpl::MayAnswer(const AppRequest& a) const {
+  const Volume& v = *volumes[a.volume];
+  if (a.local_done && v.state.disk == Disk::kUpToDate && a.net_done && !a.net_failed) return true;
+  if (v.peer_generation_until != kNever) return false;
+  return !v.meta_ok() || (!v.md_dirty && !v.md_in_flight);
+}
+
+/// Answers what had to wait for the super block or the peer's generation.
+void ResourceImpl::AnswerWaiting(Volume& v) {
+  if (v.peer_generation_until != kNever || (v.meta_ok() && (v.md_dirty || v.md_in_flight))) return;
+  v.answers_due = false;
+  for (uint16_t s = 0; s < kAppSlots; ++s) {
+    if (app[s].phase == AppRequest::Phase::kActive && app[s].volume == v.index) MaybeComplete(s);
+  }
+}
+
 void ResourceImpl::MaybeComplete(uint16_t slot) {
   AppRequest& a = app[slot];
   if (a.phase != AppRequest::Phase::kActive || a.local_pending || a.net_pending != 0) return;
   if (a.io.op == BlockOp::kRead) return;
   Volume& v = V(a.volume);
   if (a.io.op == BlockOp::kFlush) {
-    // Only a good copy counts, and none of it may have gone with an epoch that the peer never confirmed.
-    bool safe = (a.local_done && v.state.disk == Disk::kUpToDate) || (a.net_done && v.state.conn >= Conn::kConnected && v.state.pdsk == Disk::kUpToDate);
-    if (safe && v.lost_unsafe_writes && v.state.disk != Disk::kUpToDate) {
-      Log(2, v.index, "flush fails: the connection was lost before the peer confirmed writes that only it has");
-      safe = false;
-    }
     if (v.state.susp_fen && cutting) {
       FailCut(slot);
       return;
@@ -387,6 +408,16 @@ void ResourceImpl::MaybeComplete(uint16_t slot) {
       ++a.generation;
       v.held.Push(slot);
       return;
+    }
+    if (!MayAnswer(a)) {
+      v.answers_due = true;
+      return;
+    }
+    // Only a good copy counts, and none of it may have gone with an epoch that the peer never confirmed.
+    bool safe = (a.local_done && v.state.disk == Disk::kUpToDate) || PeerHasIt(a);
+    if (safe && v.lost_unsafe_writes && v.state.disk != Disk::kUpToDate) {
+      Log(2, v.index, "flush fails: the connection was lost before the peer confirmed writes that only it has");
+      safe = false;
     }
     v.lost_unsafe_writes = false;
     CompleteApp(slot, safe ? 0 : kEio);
@@ -408,7 +439,11 @@ void ResourceImpl::MaybeComplete(uint16_t slot) {
     v.held.Push(slot);
     return;
   }
-  if (!a.local_done && remote_ok) v.exposed_on_peer = v.behind_peer = true;  // our own disk may come back without it
+  if (!MayAnswer(a)) {
+    v.answers_due = true;
+    return;
+  }
+  if (!a.local_done && PeerHasIt(a)) v.exposed_on_peer = v.behind_peer = true;  // our own disk may come back without it
   if (!a.local_done && !remote_ok) {
     // Nobody has it: the blocks may hold anything.
     SetOutOfSync(v, a.range);
@@ -422,7 +457,7 @@ void ResourceImpl::MaybeComplete(uint16_t slot) {
   }
   // A write that reached only a copy that is not good would be lost with it: the next resync overwrites an Inconsistent disk with
   // what the peer has. That is a failure.
-  const bool stands = (a.local_done && v.state.disk == Disk::kUpToDate) || remote_ok;
+  const bool stands = (a.local_done && v.state.disk == Disk::kUpToDate) || PeerHasIt(a);
   CompleteApp(slot, stands ? 0 : kEio);
 }
 

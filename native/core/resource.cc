@@ -217,6 +217,7 @@ void ResourceImpl::Settle() {
       Volume& v = *p;
       MetaPump(v);
       BitmapPump(v);
+      if (v.answers_due) AnswerWaiting(v);
       if (v.kick_due) {
         v.kick_due = false;
         KickPeer(v);

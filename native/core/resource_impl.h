@@ -92,6 +92,7 @@ struct AppRequest {
   bool counted_sync = false;     // sent with MAY_SET_IN_SYNC
   bool set_in_sync = false;      // the peer cleared its bits: so do we
   bool lost_peer = false;        // the connection went while it was under way
+  uint32_t connection = 0;       // number of the connection it was sent on
   bool remote_read = false;
   uint32_t flush_epoch = 0;      // flush: complete when this epoch and all before are acknowledged
   uint64_t flush_covers = 0;     // flush: the local disk's writes_done when it began
@@ -272,6 +273,7 @@ struct Volume {
   FixedQueue<uint16_t> held;         // not started, in order
   FixedQueue<uint16_t> al_waiting;   // waiting for an activity log transaction
   bool kick_due = false;
+  bool answers_due = false;          // a request that is done waits until it may be answered
   bool lost_unsafe_writes = false;   // acknowledged writes that only the peer had were not confirmed as durable: the next flush says so
   uint32_t app_open = 0;
   bool device_up = false, device_changing = false;
@@ -312,6 +314,7 @@ struct Volume {
   bool equal_current = false;        // the resync began with equal current identifiers
   uint64_t exposed_uuid = 0;         // Primary: generation of the data its users see, own or the peer's; 0 = none yet
   bool exposed_on_peer = false;      // Primary: writes since then are on the peer's disk alone, which may have made a generation of them
+  TimeUs peer_generation_until = kNever;  // Primary that lost its disk: the peer has to begin a generation, and to say so, before this
   bool behind_peer = false;          // our disk lacks what was acknowledged, and may not have been able to write that down
   uint64_t fence_handler = 0;
   bool new_uuid_after_fence = false;
@@ -514,6 +517,7 @@ struct ResourceImpl {
   void OnFenceAnswer(Volume& v, int exit_code);
   void UpdateMetaFlags(Volume& v);
   void NewCurrent(Volume& v);
+  void AwaitPeerGeneration(Volume& v, const State& old);
   Role ResourceRole() const;
   bool AllParamsDone() const;
   HandshakeAction SyncHandshake(Volume& v, Role peer_role, Disk peer_disk, std::string& why, bool& refused);
@@ -600,7 +604,10 @@ struct ResourceImpl {
   void StartFlush(uint16_t slot);
   void SendWrite(uint16_t slot);
   void OnAppIo(IoKind kind, uint16_t slot, int error);
+  bool PeerHasIt(const AppRequest& a) const;
+  bool MayAnswer(const AppRequest& a) const;
   void MaybeComplete(uint16_t slot);
+  void AnswerWaiting(Volume& v);
   void CompleteApp(uint16_t slot, int error);
   void StartForecastFlush(Volume& v);
   void OnForecastFlushed(Volume& v, int error);

@@ -446,6 +446,11 @@ void ResourceImpl::SessionTick() {
           return;
         }
       }
+      for (const auto& v : volumes) {
+        if (!v->answers_due || v->peer_generation_until > now) continue;
+        Drop(Conn::kTimeout, false, "the peer did not say within ko-count * timeout that it goes on without our disk");
+        return;
+      }
       if (!closed_epochs.empty() && closed_epochs.Front().closed_at + limit <= now) {
         Drop(Conn::kTimeout, false, "Remote failed to answer a P_BARRIER within ko-count * timeout");
         return;

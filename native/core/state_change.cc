@@ -94,11 +94,25 @@ void ResourceImpl::NewCurrent(Volume& v) {
   MarkMeta(v);
 }
 
+/// A Primary that loses its disk: the disk may come back as that of a crashed Primary, and would rule over the peer's as long as both have
+/// the same generation. The peer begins a new one as soon as it hears of it, and says so when it is on its disk.
+void ResourceImpl::AwaitPeerGeneration(Volume& v, const State& old) {
+  const State& s = v.state;
+  const bool there = s.role == Role::kPrimary && s.conn >= Conn::kConnected && s.pdsk == Disk::kUpToDate && s.disk < Disk::kInconsistent;
+  const bool same = v.have_peer_uuids && v.peer_uuids.uuid[1] == 0 && WithoutRoleBit(v.peer_uuids.uuid[0]) == WithoutRoleBit(v.super_block.uuids.current);
+  if (!there || !same) {
+    v.peer_generation_until = kNever;
+  } else if (old.disk >= Disk::kInconsistent) {
+    v.peer_generation_until = now + config.net.ko_count * config.net.timeout_ds * kTenth;
+  }
+}
+
 void ResourceImpl::AfterChange(Volume& v, const State& old) {
   const State& s = v.state;
   // Both up to date again: a crash as Primary is healed.
   if (v.crashed_primary && s.disk == Disk::kUpToDate && s.pdsk == Disk::kUpToDate && s.conn >= Conn::kConnected) v.crashed_primary = false;
 
+  AwaitPeerGeneration(v, old);
   if (s.disk == Disk::kUpToDate && old.disk != Disk::kUpToDate) v.behind_peer = false;
   if (old.role != s.role || (s.disk == Disk::kUpToDate && old.disk != Disk::kUpToDate)) v.exposed_on_peer = false;
   if (s.role == Role::kPrimary && old.disk >= Disk::kInconsistent && s.disk < Disk::kInconsistent && s.conn >= Conn::kConnected &&
