@@ -113,7 +113,7 @@ void ResourceImpl::StepPrimary() {
     if (v.meta_ok()) {
       const bool alone = v.state.conn < Conn::kConnected || v.state.pdsk <= Disk::kFailed;
       // A force that was not needed changes nothing: the peer has this generation, too.
-      if (forced || (alone && v.super_block.uuids.bitmap == 0)) {
+      if (forced || (alone && PeerMayShareGeneration(v))) {
         if (v.state.disk == Disk::kUpToDate) NewCurrent(v);
       }
       MarkMeta(v);

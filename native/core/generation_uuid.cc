@@ -16,6 +16,10 @@ void ShiftHistory(UuidSet& uuids, uint64_t newest) {
   uuids.history0 = newest;
 }
 
+// A sync identifier that has no base to count from is drawn, but for its upper quarter: by that it is told from a generation.
+constexpr uint64_t kDrawn = 0x0000ffffffffffff;
+uint64_t DrawnSyncUuid(uint64_t current, uint64_t random) { return (~current & ~kDrawn) | (random & kDrawn); }
+
 bool Same(uint64_t a, uint64_t b) { return WithoutRoleBit(a) == WithoutRoleBit(b); }
 bool InHistory(uint64_t id, const UuidSet& uuids) { return Same(id, uuids.history0) || Same(id, uuids.history1); }
 
@@ -150,9 +154,14 @@ void SetBitmapUuidRotating(UuidSet& uuids, uint64_t value) {
   uuids.bitmap = value;
 }
 
+bool ResyncBegun(const UuidSet& uuids) {
+  if (uuids.bitmap == 0) return false;
+  return Same(uuids.history0 + kUuidSyncStep, uuids.bitmap) || (uuids.bitmap & ~kDrawn) == (~uuids.current & ~kDrawn);
+}
+
 uint64_t BeginSyncSource(UuidSet& uuids, uint64_t random) {
   const bool has_base = uuids.bitmap != 0 && WithoutRoleBit(uuids.bitmap) != kUuidJustCreated;
-  const uint64_t sync_uuid = NotReserved(has_base ? uuids.bitmap + kUuidSyncStep : random);
+  const uint64_t sync_uuid = NotReserved(has_base ? uuids.bitmap + kUuidSyncStep : DrawnSyncUuid(uuids.current, random));
   SetBitmapUuidRotating(uuids, sync_uuid);
   return sync_uuid;
 }

@@ -18,6 +18,8 @@ void ClearBitmapUuid(UuidSet& uuids);
 void SetBitmapUuidRotating(UuidSet& uuids, uint64_t value);
 /// Become SyncSource: returns S and puts it into B (§6.2).
 uint64_t BeginSyncSource(UuidSet& uuids, uint64_t random);
+/// Is B an identifier that BeginSyncSource() put there, and not the base of a generation? (Wrong in one of 65536 cases, in which it says yes.)
+bool ResyncBegun(const UuidSet& uuids);
 /// SyncTarget got P_SYNC_UUID(S).
 void BeginSyncTarget(UuidSet& uuids, uint64_t sync_uuid, bool primary);
 /// Resync finished without failed blocks. `source`: the source's set as last received in P_UUIDS.

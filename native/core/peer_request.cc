@@ -89,7 +89,7 @@ void ResourceImpl::OnPeerWrite(Volume& v, const Packet& p, Buffer payload) {
     FinishPeerWrite(slot);
     return;
   }
-  if (TracksForPeer(v) && v.state.disk == Disk::kUpToDate && v.super_block.uuids.bitmap == 0) {
+  if (TracksForPeer(v) && v.state.disk == Disk::kUpToDate && PeerMayShareGeneration(v)) {
     // The first write of a Primary that came without a disk of its own: from here on the data is a generation of its own. Not earlier:
     // such a Primary may still refuse this connection, and then nothing has happened here. Its blocks wait for the super block.
     NewCurrent(v);

@@ -311,6 +311,7 @@ struct Volume {
   bool peer_out = false;             // the peer was confirmed to be out, and was not complete since
   UuidSet corrected_uuids;           // own set as the comparison corrected it
   bool use_corrected = false;
+  bool target_unknown = false;       // we died as SyncSource: the peer may have finished, and may share our current identifier
   bool equal_current = false;        // the resync began with equal current identifiers
   uint64_t exposed_uuid = 0;         // Primary: generation of the data its users see, own or the peer's; 0 = none yet
   bool exposed_on_peer = false;      // Primary: writes since then are on the peer's disk alone, which may have made a generation of them
@@ -517,6 +518,7 @@ struct ResourceImpl {
   void OnFenceAnswer(Volume& v, int exit_code);
   void UpdateMetaFlags(Volume& v);
   void NewCurrent(Volume& v);
+  bool PeerMayShareGeneration(const Volume& v) const { return v.super_block.uuids.bitmap == 0 || v.target_unknown; }
   void AwaitPeerGeneration(Volume& v, const State& old);
   Role ResourceRole() const;
   bool AllParamsDone() const;

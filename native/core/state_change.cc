@@ -76,7 +76,7 @@ void ResourceImpl::UpdateMetaFlags(Volume& v) {
     if (v.write_all_pages) f |= kMdPrimaryInd;
     else v.primary_ind_waits = false;
   }
-  if (s.conn > Conn::kWFReportParams) f |= kMdConnectedInd;
+  if (s.conn > Conn::kWFReportParams || v.target_unknown) f |= kMdConnectedInd;
   if (s.disk > Disk::kOutdated) f |= kMdWasUpToDate;
   const bool peer_out = v.config.options.fencing == Fencing::kResourceAndStonith ? v.peer_out : s.pdsk <= Disk::kOutdated && s.pdsk >= Disk::kInconsistent;
   if (peer_out) f |= kMdPeerOutdated;
@@ -88,6 +88,8 @@ void ResourceImpl::UpdateMetaFlags(Volume& v) {
 }
 
 void ResourceImpl::NewCurrent(Volume& v) {
+  if (v.target_unknown) ClearBitmapUuid(v.super_block.uuids);  // into the history: a target that did not finish must be recognised
+  v.target_unknown = false;
   NewCurrentUuid(v.super_block.uuids, random.Next64(), v.state.role == Role::kPrimary);
   Log(0, v.index, "new current UUID " + Spell(v.super_block.uuids));
   if (v.state.role == Role::kPrimary) v.exposed_uuid = v.super_block.uuids.current;
@@ -160,7 +162,7 @@ void ResourceImpl::AfterChange(Volume& v, const State& old) {
   if (had && gone && v.meta_ok()) {
     // While the last answer of a peer that says goodbye is on its way both may be Primary in our books: role before the loss counts too.
     const bool writer = s.role == Role::kPrimary || s.peer == Role::kPrimary;
-    if (writer && s.disk == Disk::kUpToDate && v.super_block.uuids.bitmap == 0) {
+    if (writer && s.disk == Disk::kUpToDate && PeerMayShareGeneration(v)) {
       if (s.susp_fen) {
         v.new_uuid_after_fence = true;
       } else {
@@ -175,7 +177,7 @@ void ResourceImpl::AfterChange(Volume& v, const State& old) {
   // A Primary whose disk comes back while nobody else is there: what it writes now, the peer does not have. The peer may have begun a
   // generation of its own when our disk went.
   if (s.role == Role::kPrimary && old.disk < Disk::kUpToDate && s.disk == Disk::kUpToDate && s.conn < Conn::kConnected && old.role == Role::kPrimary &&
-      v.meta_ok() && v.super_block.uuids.bitmap == 0) {
+      v.meta_ok() && PeerMayShareGeneration(v)) {
     if (s.susp_fen) v.new_uuid_after_fence = true;
     else NewCurrent(v);
   }
@@ -436,6 +438,7 @@ void ResourceImpl::OnState(Volume& v, State peer) {
       return;
     }
   }
+  if (handshake) v.target_unknown = false;  // it has been compared with
   v.params_done = true;
   if (first && conn == Conn::kWFReportParams) {
     conn = Conn::kConnected;

@@ -95,10 +95,12 @@ TEST_CASE("a resync that ends well leaves both nodes with the same set") {
     UuidSet target{kE, 0, kF, kG};
     const uint64_t sync_uuid = BeginSyncSource(source, 0x7777777777777777);
     if (old_bitmap == 0 || old_bitmap == kUuidJustCreated) {
-      CHECK(sync_uuid == 0x7777777777777777);
+      CHECK((sync_uuid & 0xffffffffffff) == 0x777777777777);
     } else {
       CHECK(sync_uuid == old_bitmap + kStep);
     }
+    CHECK(ResyncBegun(source));
+    CHECK_FALSE(ResyncBegun(announced));
     CHECK(source.bitmap == sync_uuid);
     BeginSyncTarget(target, sync_uuid, false);
     CHECK(target == UuidSet{WithoutRoleBit(sync_uuid), 0, kF, kG});
