@@ -85,6 +85,8 @@ export interface MembershipState {
   readonly gaps: GapHistory;
   readonly rival: { readonly boot: string; readonly sequence: number; readonly atMs: number; readonly proven: boolean } | null;
   readonly peerTwinsMs: number | null;
+  /** A former boot that was taken back. */
+  readonly comeback: { readonly boot: string; readonly atMs: number } | null;
   readonly lateSaidMs: number;
   readonly lateUnsaid: number;
   readonly closeSaidForMs: number;
@@ -140,6 +142,7 @@ export function initialMembership(config: MembershipConfig, boot: string, nowMs:
     gaps: noGaps,
     rival: null,
     peerTwinsMs: null,
+    comeback: null,
     lateSaidMs: Number.NEGATIVE_INFINITY,
     lateUnsaid: 0,
     closeSaidForMs: 0,
@@ -311,14 +314,29 @@ class Step {
         this.#refuse('replay', `of a former life of ${config.peer}`);
         return;
       }
-      const first = this.s.peerTwinsMs === null;
-      this.set({ peerTwinsMs: this.#now });
-      if (first) this.#log('error', `two nodes call themselves ${config.peer}: give each its own name; until then what they say is not acted on`);
-      // the other one went silent: this one is the peer now
-      if (this.#now - this.s.lifeMs <= config.deadtimeMs) return;
+      if (!this.#comesBack(heartbeat.boot)) return;
+    } else if (current !== null && fresh && echoed < current.confirmedSeq) {
+      this.#refuse('replay', `overtaken by a later life of ${config.peer}`);
+      return;
     }
     if (fresh) this.#newBoot(heartbeat, echoed, report);
     else this.#handshake(arrivedOn, heartbeat);
+  }
+
+  /**
+   * A former boot speaks again. Once it may be that a packet which was overtaken had displaced it: it is taken back. When another one did so before,
+   * both live. False: it is not to be taken.
+   */
+  #comesBack(boot: string): boolean {
+    const { comeback, peerTwinsMs, config } = this.s;
+    if (comeback === null || comeback.boot === boot || this.#now - comeback.atMs > twinsKeptMs) {
+      this.set({ comeback: { boot, atMs: this.#now } });
+      if (peerTwinsMs === null) return true;
+    } else if (peerTwinsMs === null)
+      this.#log('error', `two nodes call themselves ${config.peer}: give each its own name; until then what they say is not acted on`);
+    this.set({ peerTwinsMs: this.#now });
+    // unless the other one went silent: then this one is the peer now
+    return this.#now - this.s.lifeMs > config.deadtimeMs;
   }
 
   #ownName(heartbeat: Heartbeat): void {

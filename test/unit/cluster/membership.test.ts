@@ -264,6 +264,25 @@ describe('membership', () => {
     assert.equal(a.actions.filter((action) => action.kind === 'refused').length > 0, true);
   });
 
+  it('a packet of the life before that was overtaken changes nothing and makes nobody a twin', () => {
+    const [a, b] = pair();
+    live([a, b], 300);
+    // of a start of b that ended at once; it comes in when the next one is known
+    const short = new Node('b', 'a', '5', a.now);
+    const letters: Heartbeat[] = [];
+    live([a, short], 125, (from, heartbeat) => {
+      if (from === short) letters.push(heartbeat);
+      return from === a;
+    });
+    const next = new Node('b', 'a', '6', a.now);
+    live([a, next], 200);
+    assert.equal(a.view.boot, '6'.repeat(32));
+    for (const heartbeat of letters) a.do({ kind: 'packet', link: heartbeat.link, heartbeat, report: null });
+    live([a, next], 300);
+    assert.equal(a.view.boot, '6'.repeat(32));
+    assert.equal(a.view.twins, 'none');
+  });
+
   it('strangers, exchanged cables and impossible echoes are refused by name', () => {
     const [a, b] = pair();
     live([a, b], 300);
