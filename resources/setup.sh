@@ -14,7 +14,7 @@ fail() {
 packages=(
   g++ make python3 liburing-dev zlib1g-dev doctest-dev
   e2fsprogs xfsprogs fdisk mount util-linux iproute2 psmisc procps kmod
-  fio drbd-utils nftables
+  fio drbd-utils nftables resource-agents
 )
 
 missing_packages() {

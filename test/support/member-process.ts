@@ -1,9 +1,11 @@
 /** A member of a group that lives in a host's namespaces, driven by a test. */
 import type { ChildProcess } from 'node:child_process';
-import { rmdirSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { MemberConfig } from '../../src/config/cluster-types.js';
+import { parseMountTable } from '../../src/shared/mount-table.js';
 import { exited } from './exec.js';
 import type { Host } from './host.js';
 import { waitFor } from './wait.js';
@@ -30,11 +32,10 @@ export class MemberProcess {
     if (this.child.stdout === null) throw new Error('no output');
     this.#answers = createInterface({ input: this.child.stdout })[Symbol.asyncIterator]();
     host.lab.deferLast('cgroup', () => {
-      try {
-        rmdirSync(`/sys/fs/cgroup/unified/${cgroupParent}`);
-      } catch {
-        // not made, or another member of this lab removed it
-      }
+      const root = parseMountTable(readFileSync('/proc/self/mountinfo', 'utf8')).find((entry) => entry.fstype === 'cgroup2');
+      const parent = join(root?.mountPoint ?? '/nowhere', cgroupParent);
+      for (const name of existsSync(parent) ? readdirSync(parent, { withFileTypes: true }) : []) if (name.isDirectory()) rmdirSync(join(parent, name.name));
+      if (existsSync(parent)) rmdirSync(parent);
     });
   }
 

@@ -94,7 +94,7 @@ export function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> 
 
 /**
  * Tries `attempt` until it gives true. It returns what it waits for otherwise, and throws when waiting is no use. When the signal fires the
- * error tells what was waited for last.
+ * error tells what was waited for last; `underway` says what the very first attempt is at.
  */
 export async function retryUntil(
   member: string,
@@ -103,6 +103,7 @@ export async function retryUntil(
   signal: AbortSignal,
   pauseMs: number,
   attempt: () => Promise<true | string>,
+  underway: () => string = () => '',
 ): Promise<void> {
   let last = '';
   while (!signal.aborted) {
@@ -121,6 +122,6 @@ export async function retryUntil(
       break;
     }
   }
-  throw timeError(member, action, last);
+  throw timeError(member, action, last === '' ? underway() : last);
 }
 

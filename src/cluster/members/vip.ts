@@ -22,7 +22,8 @@ export class Vip implements Member {
   private interface = '';
   /** when the kernel was last told, monotonic; null while the address is not ours to keep. */
   private renewedMs: number | null = null;
-  private renewing = false;
+  /** the renewal that is under way. */
+  private renewal: Promise<void> | null = null;
   private lost = '';
   /** taken away while it is not known whether this node may serve; comes back by itself. */
   private held = false;
@@ -103,6 +104,8 @@ export class Vip implements Member {
     const { net, clock } = this.context;
     this.close();
     this.held = false;
+    // one that is under way would bring it back
+    if (this.renewal !== null) await orAborted(this.renewal, signal);
     const own = await orAborted(this.own(), signal);
     if (own === undefined) return;
     try {
@@ -126,6 +129,8 @@ export class Vip implements Member {
 
   private async remove(): Promise<void> {
     const { family, address } = this.config;
+    // one that is under way would bring it back
+    await this.renewal;
     const own = await this.own();
     if (own !== undefined) await this.context.net.deleteAddress({ interface: own.interface, family, address, prefix: own.prefix });
   }
@@ -174,14 +179,18 @@ export class Vip implements Member {
     this.lost = '';
     this.renewedMs = clock.nowMs() - (vipValidSeconds - Math.min(leftSeconds, vipValidSeconds)) * 1000;
     if (!fresh) return;
-    this.every(renewMs, () => this.renew());
+    this.every(renewMs, async () => {
+      if (this.renewal !== null) return;
+      this.renewal = this.renew();
+      await this.renewal;
+      this.renewal = null;
+    });
     if (this.config.refreshMs > 0) this.every(this.config.refreshMs, () => this.announce());
   }
 
   private async renew(): Promise<void> {
     const { clock, log } = this.context;
-    if (this.renewedMs === null || this.renewing || !this.context.mayServe() || this.isLate()) return;
-    this.renewing = true;
+    if (this.renewedMs === null || !this.context.mayServe() || this.isLate()) return;
     try {
       const at = clock.nowMs();
       const own = await this.own();
@@ -198,8 +207,6 @@ export class Vip implements Member {
       else this.renewedMs = at;
     } catch (error) {
       log.warn(`${this.config.name}: its lifetime could not be renewed: ${reasonOf(error)}`);
-    } finally {
-      this.renewing = false;
     }
   }
 

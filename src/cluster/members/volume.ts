@@ -59,8 +59,11 @@ export class Volume implements Member {
 
   start(signal: AbortSignal): Promise<void> {
     let said = '';
-    return this.patiently('start', signal, async () => {
+    let state = '';
+    const attempt = async (): Promise<true | string> => {
       try {
+        const before = await this.status(signal);
+        state = `drbdtsd has not answered yet: here ${before.role}/${before.volumes[0]?.disk ?? 'no volume'}, peer ${before.peerRole}, ${before.connection}`;
         await this.context.control.verb(this.config.resource, 'primary', {}, { signal });
       } catch (error) {
         const reason = reasonOf(error);
@@ -71,7 +74,8 @@ export class Volume implements Member {
         throw error;
       }
       return isUp(await this.status(signal)) ? true : 'its device has not appeared yet';
-    });
+    };
+    return this.patiently('start', signal, attempt, () => state);
   }
 
   stop(level: StopLevel, signal: AbortSignal): Promise<void> {
@@ -105,8 +109,13 @@ export class Volume implements Member {
   }
 
   /** Tries again while the reason of a refusal can pass. */
-  private patiently(action: 'probe' | 'start' | 'stop' | 'monitor', signal: AbortSignal, attempt: () => Promise<true | string>): Promise<void> {
-    return retryUntil(this.config.name, action, this.context.clock, signal, pauseMs, async () => {
+  private patiently(
+    action: 'probe' | 'start' | 'stop' | 'monitor',
+    signal: AbortSignal,
+    attempt: () => Promise<true | string>,
+    underway: () => string = () => '',
+  ): Promise<void> {
+    const patient = async (): Promise<true | string> => {
       try {
         return await attempt();
       } catch (error) {
@@ -114,6 +123,7 @@ export class Volume implements Member {
         if (passing.has(error.code)) return `${error.message} (${error.remedy})`;
         throw error.place === this.config.name ? error : memberError(this.config.name, action, `${error.message} (${error.remedy})`, error);
       }
-    });
+    };
+    return retryUntil(this.config.name, action, this.context.clock, signal, pauseMs, patient, underway);
   }
 }
