@@ -10,11 +10,11 @@ fail() {
   exit 1
 }
 
-# Build: compiler, headers. Run: mkfs, mount, losetup, ip, /proc tools, modprobe. Tests: fio, drbdmeta.
+# Build: compiler, headers. Run: mkfs, mount, losetup, ip, /proc tools, modprobe. Tests: fio, drbdmeta, nft, etcd, fence_dummy.
 packages=(
   g++ make python3 liburing-dev zlib1g-dev doctest-dev
   e2fsprogs xfsprogs fdisk mount util-linux iproute2 psmisc procps kmod
-  fio drbd-utils nftables resource-agents
+  fio drbd-utils nftables resource-agents etcd-server fence-agents iputils-ping
 )
 
 missing_packages() {

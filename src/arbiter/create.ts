@@ -1,8 +1,11 @@
 /** The arbiter a configuration asks for. */
+import { readFileSync } from 'node:fs';
 import type { ArbiterConfig } from '../config/cluster-types.js';
 import { asDrbdtsError } from '../shared/errors.js';
 import type { Arbiter } from './arbiter.js';
-import { readKeyFile } from './key-file.js';
+import { EtcdArbiter } from './etcd.js';
+import { readKeyFile, readSecretFile } from './key-file.js';
+import { StonithArbiter } from './stonith.js';
 import { WitnessArbiter } from './witness-client.js';
 
 export interface ArbiterSurroundings {
@@ -50,8 +53,18 @@ export function createArbiter(config: ArbiterConfig, around: ArbiterSurroundings
           key: readKeyFile(config.keyFile),
           timeoutMs: config.timeoutMs,
         });
-      default:
-        throw new Error(`no arbiter of kind ${config.kind}`);
+      case 'etcd':
+        return new EtcdArbiter({
+          ...{ endpoints: config.endpoints, prefix: config.prefix, user: config.user, timeoutMs: config.timeoutMs },
+          password: config.passwordFile === '' ? '' : readSecretFile(config.passwordFile),
+          ca: config.caFile === '' ? null : readFileSync(config.caFile),
+          ...{ cluster: around.cluster, node: around.node, directory: around.directory },
+        });
+      case 'stonith':
+        return new StonithArbiter({
+          ...{ agent: config.agent, parameters: config.targets[around.peer] ?? {}, timeoutMs: config.timeoutMs },
+          ...{ node: around.node, peer: around.peer, directory: around.directory },
+        });
     }
   } catch (error) {
     return new BrokenArbiter(config.kind, asDrbdtsError(error));

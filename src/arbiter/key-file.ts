@@ -5,8 +5,20 @@ import { drbdtsError } from '../shared/errors.js';
 const keyBytesMin = 16;
 const keyBytesMax = 4096;
 
-/** The key in `file`, white space around it left out. Rejects with ERR_KEY_FILE. */
+/** The text in `file`, which others must not be able to read, white space around it left out. Throws ERR_KEY_FILE. */
+export function readSecretFile(file: string): string {
+  return readSecret(file).toString('latin1');
+}
+
+/** The key in `file`, white space around it left out. Throws ERR_KEY_FILE. */
 export function readKeyFile(file: string): Buffer {
+  const key = readSecret(file);
+  if (key.length >= keyBytesMin) return key;
+  const reason = `its key has ${key.length} bytes; ${keyBytesMin} or more are needed`;
+  throw drbdtsError('ERR_KEY_FILE', { values: { file, reason }, place: file });
+}
+
+function readSecret(file: string): Buffer {
   const fail = (reason: string, cause?: unknown): Error =>
     drbdtsError('ERR_KEY_FILE', { values: { file, reason }, place: file, ...(cause === undefined ? {} : { cause }) });
   let text: Buffer;
@@ -19,7 +31,5 @@ export function readKeyFile(file: string): Buffer {
     if ((error as NodeJS.ErrnoException).syscall === undefined) throw error;
     throw fail((error as Error).message, error);
   }
-  const trimmed = Buffer.from(text.toString('latin1').trim(), 'latin1');
-  if (trimmed.length < keyBytesMin) throw fail(`its key has ${trimmed.length} bytes; ${keyBytesMin} or more are needed`);
-  return trimmed;
+  return Buffer.from(text.toString('latin1').trim(), 'latin1');
 }

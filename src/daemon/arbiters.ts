@@ -96,6 +96,9 @@ export class Arbiters {
   private cluster: ClusterConfig | null = null;
   private arbiter: Arbiter | null = null;
   private description = '';
+  private testTimer: NodeJS.Timeout | undefined;
+  /** why the last test fire failed; ''. */
+  private testProblem = '';
   private readonly volumes = new Map<string, Arbitrator>();
   private readonly groups = new Map<string, Group>();
 
@@ -112,6 +115,7 @@ export class Arbiters {
       this.description = description;
       this.arbiter?.close();
       this.arbiter = cluster === null ? null : this.makeArbiter(cluster);
+      this.testEvery(cluster?.arbiter.kind === 'stonith' ? cluster.arbiter.testEveryMs : 0);
       for (const arbitrator of this.all()) {
         if (this.arbiter !== null) arbitrator.use(this.arbiter);
         else arbitrator.stop();
@@ -137,6 +141,7 @@ export class Arbiters {
 
   stop(): void {
     for (const arbitrator of this.all()) arbitrator.stop();
+    clearInterval(this.testTimer);
     this.arbiter?.close();
   }
 
@@ -153,7 +158,9 @@ export class Arbiters {
   /** null where there is no cluster. */
   status(resource: ResourceConfig, volume: number): ArbitrationStatus | null {
     if (this.cluster === null) return null;
-    return this.ofVolume(resource, volume)?.status ?? withoutArbiter;
+    const status = this.ofVolume(resource, volume)?.status ?? withoutArbiter;
+    if (this.testProblem === '') return status;
+    return { ...status, reachable: false, sentence: [this.testProblem, status.sentence].filter((part) => part !== '').join('; ') };
   }
 
   /**
@@ -182,6 +189,26 @@ export class Arbiters {
   private *all(): Iterable<Arbitrator> {
     yield* this.volumes.values();
     for (const { arbitrator } of this.groups.values()) yield arbitrator;
+  }
+
+  /** A fence agent that is never used until it is needed is tried now and then. */
+  private testEvery(everyMs: number): void {
+    clearInterval(this.testTimer);
+    this.testProblem = '';
+    const { arbiter } = this;
+    if (arbiter === null || everyMs === 0) return;
+    const test = async (): Promise<void> => {
+      const problem = await arbiter.test().then(
+        () => '',
+        (error: Error) => `the test of the fence agent failed: ${error.message}`,
+      );
+      if (arbiter !== this.arbiter || problem === this.testProblem) return;
+      this.testProblem = problem;
+      this.options.log[problem === '' ? 'info' : 'error'](problem === '' ? 'the test of the fence agent succeeds again' : problem);
+      for (const arbitrator of this.all()) arbitrator.look();
+    };
+    void test();
+    this.testTimer = setInterval(() => void test(), everyMs);
   }
 
   private makeArbiter(cluster: ClusterConfig): Arbiter | null {

@@ -426,7 +426,8 @@ export class Daemon implements ControlHandlers {
 
   private save(): void {
     try {
-      writeRunState(this.options.stateDir, { resources: Object.fromEntries(this.records) });
+      const { cluster } = this.config_;
+      writeRunState(this.options.stateDir, { resources: Object.fromEntries(this.records), ...(cluster === null ? {} : { cluster }) });
     } catch (error) {
       this.options.log.error(`the record of what is up could not be written: ${(error as Error).message}`);
     }

@@ -87,12 +87,19 @@ function readConfig(args: Arguments, log: Log): Config {
     for (const problem of result.problems) log[problem.severity === 'error' ? 'error' : 'warn'](formatProblem(problem));
     return requireConfig(result, args.config);
   } catch (error) {
-    const recorded = Object.values(readRunState(args.stateDir)?.resources ?? {});
+    const state = readRunState(args.stateDir);
+    const recorded = Object.values(state?.resources ?? {});
     if (recorded.length === 0) throw error;
     log.error(
       `${(error as Error).message} Resources that were up run on with the configuration they had: ${recorded.map((record) => record.config.name).join(', ')}`,
     );
-    return { file: args.config, global: { logLevel: 'info', handlerTimeoutS: 120 }, resources: recorded.map((record) => record.config), cluster: null, groups: [] };
+    return {
+      file: args.config,
+      global: { logLevel: 'info', handlerTimeoutS: 120 },
+      resources: recorded.map((record) => record.config),
+      cluster: state?.cluster ?? null,
+      groups: [],
+    };
   }
 }
 

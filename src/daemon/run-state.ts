@@ -6,6 +6,7 @@
 import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
+import type { ClusterConfig } from '../config/cluster-types.js';
 import type { ResourceConfig } from '../config/types.js';
 import { type Role, replicationProtocols, roles } from '../shared/terms.js';
 
@@ -22,6 +23,8 @@ export interface ResourceRecord {
 
 export interface RunState {
   resources: Record<string, ResourceRecord>;
+  /** the cluster they ran in, so that a broken configuration does not change who decides about them. */
+  cluster?: ClusterConfig;
 }
 
 const formatVersion = 1;
@@ -57,7 +60,13 @@ const resourceRecord: z.ZodType<ResourceRecord> = z.object({
   networked: z.boolean(),
   degraded: z.boolean(),
 });
-const runState = z.object({ version: z.literal(formatVersion), resources: z.record(z.string(), z.unknown()) });
+const runState = z.object({ version: z.literal(formatVersion), resources: z.record(z.string(), z.unknown()), cluster: z.unknown().optional() });
+/** What arbitration needs; written by ourselves, so that the rest is as it was. */
+const cluster = z.looseObject({
+  name: z.string(),
+  nodes: z.tuple([z.string(), z.string()]),
+  arbiter: z.looseObject({ kind: z.enum(['witness', 'etcd', 'stonith', 'none']) }),
+});
 
 /**
  * The record that `text` holds; null when it is none. An entry that is damaged, or not about the resource it is filed under, is left out:
@@ -77,7 +86,8 @@ export function parseRunState(text: string): RunState | null {
     const record = resourceRecord.safeParse(entry);
     if (record.success && record.data.config.name === name) resources[name] = record.data;
   }
-  return { resources };
+  const known = cluster.safeParse(whole.data.cluster);
+  return { resources, ...(known.success ? { cluster: known.data as unknown as ClusterConfig } : {}) };
 }
 
 /** The text of `state.json`. */

@@ -100,3 +100,13 @@ test('verbose adds counters, size and generation identifiers', () => {
 test('no resources', () => {
   assert.deepEqual(formatTable([]), ['no resources defined!']);
 });
+
+test('arbitration: silent while all is well, red where nobody arbitrates or the arbiter is silent', () => {
+  const arbitration = { arbiter: 'witness', state: 'together', epoch: 3, reachable: true, sentence: '' } as const;
+  const lines = (change: object): string[] =>
+    formatTable([makeResource([makeVolume({ arbitration: { ...arbitration, ...change } })])], { paint: colorPainter }).slice(2);
+  assert.deepEqual(lines({}), []);
+  assert.deepEqual(lines({ state: 'alone', sentence: 'recorded alone' }), ['        \u001b[33marbitration (witness): recorded alone\u001b[39m']);
+  assert.deepEqual(lines({ reachable: false, sentence: 'no answer' }), ['        \u001b[31marbiter unreachable (witness): no answer\u001b[39m']);
+  assert.deepEqual(lines({ arbiter: 'none', state: 'none', sentence: 'arbiter: none.' }), ['        \u001b[31marbiter: none.\u001b[39m']);
+});

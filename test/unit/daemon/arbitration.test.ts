@@ -1,0 +1,102 @@
+/** The agent step by step, where a random schedule rarely goes. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import type { RegisterAnswer, RegisterRecord } from '../../../src/arbiter/messages.js';
+import {
+  type ArbitrationAction,
+  type ArbitrationEvent,
+  type ArbitrationState,
+  startArbitration,
+  stepArbitration,
+  type View,
+} from '../../../src/daemon/arbitration.js';
+import { arbitrationStatusOf } from '../../../src/daemon/arbitration-status.js';
+
+const alone: RegisterRecord = { epoch: 4, inSync: ['alpha'], holder: 'alpha', dataGeneration: '' };
+const servesAlone: View = {
+  ...{ primary: true, upToDate: true, peerUpToDate: false, connected: false, quiet: false, frozen: false },
+  dataGeneration: '',
+};
+const cutOff: View = { ...servesAlone, frozen: true };
+const together: View = { ...servesAlone, connected: true, quiet: true, peerUpToDate: true };
+const diskGone: View = { ...together, upToDate: false };
+
+class Agent {
+  state: ArbitrationState = startArbitration('volume/r0/0', 'alpha', 'beta', { record: alone, mayBeUndone: false });
+  now = 0;
+  actions: readonly ArbitrationAction[] = [];
+
+  step(event: ArbitrationEvent, view: View): this {
+    this.now += 2000;
+    ({ state: this.state, actions: this.actions } = stepArbitration(this.state, event, view, this.now));
+    return this;
+  }
+
+  /** The request that is under way is answered. */
+  answered(answer: Partial<RegisterAnswer>, view: View): this {
+    const id = this.state.asking?.id ?? assert.fail('nothing was asked');
+    return this.step({ type: 'answer', id, answer: { done: false, vouched: true, incarnation: 'i', record: alone, ...answer } }, view);
+  }
+
+  lost(view: View): this {
+    return this.step({ type: 'no-answer', id: this.state.asking?.id ?? assert.fail('nothing was asked'), problem: 'no answer' }, view);
+  }
+
+  get kinds(): string[] {
+    return this.actions.map((action) => (action.type === 'ask' ? action.request.op : action.type));
+  }
+}
+
+describe('the agent', () => {
+  it('recorded alone and serving it goes on at once, in whatever life it has read the register', () => {
+    const agent = new Agent().step({ type: 'look' }, servesAlone).answered({}, servesAlone);
+    assert.deepEqual(agent.step({ type: 'fence', id: 1, self: false }, cutOff).actions, [{ type: 'end-fence', id: 1, exitCode: 7 }]);
+    assert.deepEqual(new Agent().step({ type: 'fence', id: 1, self: false }, cutOff).kinds, ['read']);
+  });
+
+  for (const [name, view, self] of [
+    ['taking the peer back in', together, null],
+    ['handing over to the peer', diskGone, null],
+    ['giving up its own copy', diskGone, true],
+  ] as const) {
+    it(`after ${name} without an answer it is not sure to be alone, and that is on stable storage before the request leaves`, () => {
+      const agent = new Agent().step({ type: 'look' }, servesAlone).answered({}, servesAlone);
+      if (self === true) agent.step({ type: 'fence', id: 1, self: true }, view);
+      else agent.step({ type: 'look' }, view);
+      agent.answered({}, view);
+      assert.deepEqual(agent.kinds, ['save', 'swap']);
+      assert.equal(agent.state.durable.mayBeUndone, true);
+      agent.lost(view);
+      if (self === true) agent.step({ type: 'fence-gone', id: 1 }, cutOff);
+      agent.step({ type: 'fence', id: 2, self: false }, cutOff);
+      assert.deepEqual(agent.kinds, ['read'], 'it asks instead of saying that the peer is out');
+      agent.answered({}, cutOff);
+      assert.deepEqual(agent.kinds, ['swap'], 'and makes sure');
+      agent.answered({ done: true, record: { ...alone, epoch: 5 } }, cutOff);
+      assert.deepEqual(agent.kinds, ['save', 'end-fence']);
+      assert.equal(agent.state.durable.mayBeUndone, false);
+    });
+  }
+
+  it('an answer to another request, or one older than what it knows, changes nothing', () => {
+    const agent = new Agent().step({ type: 'look' }, servesAlone);
+    const before = agent.state;
+    agent.step({ type: 'answer', id: 77, answer: { done: true, vouched: true, incarnation: 'x', record: { ...alone, epoch: 9 } } }, servesAlone);
+    assert.equal(agent.state, before);
+    agent.answered({ record: { ...alone, epoch: 3, inSync: ['alpha', 'beta'] } }, servesAlone);
+    assert.deepEqual(agent.state.durable.record, alone);
+    assert.match(arbitrationStatusOf(agent.state, 'witness', '').sentence, /answer is not used: its record has epoch 3/);
+  });
+
+  it('a promotion gives up after its time, a Primary never', () => {
+    for (const [view, kinds] of [
+      [{ ...cutOff, primary: false, frozen: false }, ['end-fence']],
+      [cutOff, ['read']],
+    ] as const) {
+      const agent = new Agent();
+      agent.state = { ...agent.state, durable: { record: { ...alone, inSync: ['alpha', 'beta'] }, mayBeUndone: false } };
+      agent.step({ type: 'fence', id: 1, self: false }, view).lost(view).step({ type: 'look' }, view);
+      assert.deepEqual(agent.kinds, kinds);
+    }
+  });
+});
