@@ -15,6 +15,8 @@ export interface DaemonView {
   volumes: Record<string, VolumeReport>;
   /** by resource. */
   standings: Record<string, Standing>;
+  /** resources whose arbiter does not answer. */
+  silentArbiter: string[];
 }
 
 const arbitrationStanding: Record<string, Standing> = {
@@ -44,13 +46,14 @@ function volumeReportOf(resource: ResourceStatus): VolumeReport | null {
 
 /** What a status says of the resources in `names` (pure). */
 export function viewOf(reply: StatusReply, names: readonly string[]): DaemonView {
-  const view: DaemonView = { up: true, volumes: {}, standings: {} };
+  const view: DaemonView = { up: true, volumes: {}, standings: {}, silentArbiter: [] };
   for (const resource of reply.resources) {
     if (!names.includes(resource.name)) continue;
     const report = volumeReportOf(resource);
     if (report === null) continue;
     view.volumes[resource.name] = report;
     const standings = resource.volumes.map((volume): Standing => arbitrationStanding[volume.arbitration?.state ?? 'none'] ?? 'open');
+    if (resource.volumes.some(({ arbitration }) => arbitration != null && arbitration.state !== 'none' && !arbitration.reachable)) view.silentArbiter.push(resource.name);
     view.standings[resource.name] = worstFirst.find((standing) => standings.includes(standing)) ?? 'none';
   }
   return view;
@@ -62,7 +65,8 @@ export class DaemonWatch {
   readonly #clock: Pick<Clock, 'sleep'>;
   readonly #onChange: () => void;
   readonly #ending = new AbortController();
-  #view: DaemonView = { up: false, volumes: {}, standings: {} };
+  #gathering: NodeJS.Timeout | null = null;
+  #view: DaemonView = { up: false, volumes: {}, standings: {}, silentArbiter: [] };
 
   constructor(client: ControlClient, names: readonly string[], clock: Pick<Clock, 'sleep'>, onChange: () => void) {
     this.#client = client;
@@ -90,25 +94,26 @@ export class DaemonWatch {
       next = viewOf(await this.#client.status(), this.#names);
     } catch {
       // what it said last may be long over: nothing is known
-      next = { up: false, volumes: {}, standings: {} };
+      next = { up: false, volumes: {}, standings: {}, silentArbiter: [] };
     }
     if (JSON.stringify(next) === JSON.stringify(this.#view)) return;
     this.#view = next;
     this.#onChange();
   }
 
+  #gather(): void {
+    this.#gathering ??= setTimeout(() => {
+      this.#gathering = null;
+      void this.refresh();
+    }, gatherMs);
+  }
+
   async #follow(): Promise<void> {
     const { signal } = this.#ending;
     while (!signal.aborted) {
-      let gathering: NodeJS.Timeout | null = null;
       try {
         const events = this.#client.events({ signal });
-        while ((await events.next()).done !== true) {
-          gathering ??= setTimeout(() => {
-            gathering = null;
-            void this.refresh();
-          }, gatherMs);
-        }
+        while ((await events.next()).done !== true) this.#gather();
       } catch {
         // restarted or not there yet
       }

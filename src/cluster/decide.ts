@@ -49,6 +49,8 @@ export interface DecideInput {
   twins: boolean;
   /** by volume, and by `group/NAME` for groups without volumes. */
   standings: Record<string, Standing>;
+  /** volumes whose arbiter does not answer just now. */
+  silentArbiter: readonly string[];
   /** false: drbdtsd does not answer; nothing is known of volumes. */
   daemonUp: boolean;
 }
@@ -158,6 +160,9 @@ function mayGoOn(look: Look, group: GroupConfig): boolean {
     stop(look, group, `${peerReport?.node ?? 'the peer'} runs it, too`, true);
     return false;
   }
+  // before the promotion there is nothing that could be served twice: the gate of drbdtsd decides
+  const volumes = volumesOf(group);
+  if (volumes.length > 0 && ours?.phase !== 'started' && !volumes.some((name) => input.own.volumes[name]?.role === 'Primary')) return true;
   const sure = peer === 'alive' ? !paused : standing === 'none' ? !paused || peer !== 'unknown' : standing === 'alone' || peer === 'left';
   if (sure) return true;
   const sinceMs = memory.doubtSinceMs[group.name] ?? nowMs;
@@ -182,6 +187,7 @@ function bring(look: Look, group: GroupConfig, why: string): string {
       orders.push({ kind: 'claim-record', group: group.name });
       return 'asking the arbiter for the group';
     }
+    if (volumesOf(group).some((name) => input.silentArbiter.includes(name))) return 'waiting: neither the other node nor the arbiter can be asked';
     orders.push({ kind: 'start', group: group.name, reason: `${why}; ${peer === 'left' ? 'the other node has left' : 'the other node is dead'}` });
     return '';
   }

@@ -236,6 +236,7 @@ export class Manager implements ClusterHandlers {
       reportIsCurrent: view.reportIsCurrent,
       twins: view.twins === 'own name' || view.twins === 'peer name',
       standings,
+      silentArbiter: daemon.silentArbiter,
       daemonUp: daemon.up || parts.groups.every((group) => group.members.every((member) => member.kind !== 'volume')),
     };
     this.#decision = decide(input, this.#memory);

@@ -12,6 +12,8 @@ const retryMs = 300;
 
 interface Watched {
   standing: Standing;
+  /** this node's part was told at the present membership: that it has the group, or that it has not. */
+  told: 'here' | 'elsewhere' | '';
   /** the peer was there when this was found out. */
   together: boolean;
   asking: boolean;
@@ -19,12 +21,12 @@ interface Watched {
 }
 
 export class RecordWatch {
-  readonly #control: Pick<ControlClient, 'claim'>;
+  readonly #control: Pick<ControlClient, 'claim' | 'release'>;
   readonly #clock: Pick<Clock, 'nowMs'>;
   readonly #onChange: () => void;
   readonly #groups = new Map<string, Watched>();
 
-  constructor(control: Pick<ControlClient, 'claim'>, clock: Pick<Clock, 'nowMs'>, onChange: () => void) {
+  constructor(control: Pick<ControlClient, 'claim' | 'release'>, clock: Pick<Clock, 'nowMs'>, onChange: () => void) {
     this.#control = control;
     this.#clock = clock;
     this.#onChange = onChange;
@@ -42,23 +44,25 @@ export class RecordWatch {
       // what was granted or refused belongs to another time
       known.together = peerAlive;
       known.standing = 'open';
+      known.told = '';
       known.askedMs = Number.NEGATIVE_INFINITY;
     }
-    if (here && known.standing === 'open') this.#ask(group, known);
+    if (here ? known.standing === 'open' : known.told !== 'elsewhere') this.#ask(group, known, here);
   }
 
   /** The other node is gone and the group shall run here: asks for the record. */
   claim(group: string): void {
-    this.#ask(group, this.#of(group));
+    this.#ask(group, this.#of(group), true);
   }
 
   #of(group: string): Watched {
-    const known = this.#groups.get(group) ?? { standing: 'open' as const, together: false, asking: false, askedMs: Number.NEGATIVE_INFINITY };
+    const known = this.#groups.get(group) ?? { standing: 'open' as const, told: '' as const, together: false, asking: false, askedMs: Number.NEGATIVE_INFINITY };
     this.#groups.set(group, known);
     return known;
   }
 
-  #ask(group: string, known: Watched): void {
+  /** Both nodes tell drbdtsd what they have at every change: that is also how the set grows back to both. */
+  #ask(group: string, known: Watched, here: boolean): void {
     const now = this.#clock.nowMs();
     if (known.asking || now - known.askedMs < retryMs) return;
     known.asking = true;
@@ -69,10 +73,11 @@ export class RecordWatch {
       // an answer to a question that is over
       if (known.together !== together) return;
       const before = known.standing;
-      known.standing = reply === null ? 'open' : standingOf(reply, together);
+      if (reply !== null) known.told = here ? 'here' : 'elsewhere';
+      if (here || reply === null) known.standing = reply === null ? 'open' : standingOf(reply, together);
       if (known.standing !== before) this.#onChange();
     };
-    this.#control.claim(group, !together).then(settle, () => settle(null));
+    (here ? this.#control.claim(group, !together) : this.#control.release(group, !together)).then(settle, () => settle(null));
   }
 }
 

@@ -36,7 +36,7 @@ function buildArbiter(file: FileCluster, keyFile: string, nodes: readonly string
       ['cluster'],
       'cluster',
       'arbiter',
-      'Name who decides when the nodes lose sight of each other: `arbiter: { witness: "HOST:7790" }`, etcd or stonith; `arbiter: none` accepts split brain.',
+      'Name who decides when the nodes lose sight of each other: `arbiter: { witness: "HOST:7795" }`, etcd or stonith; `arbiter: none` accepts split brain.',
     );
     return null;
   }
@@ -144,7 +144,7 @@ export function buildCluster(file: FileCluster, node: string | null, report: Rep
   const deadtimeMs = file.deadtime ?? defaults.deadtimeMs;
   const keepaliveMs = file.keepalive ?? defaults.keepaliveMs;
   const cluster: ClusterConfig = {
-    name: file.name ?? [...nodes].sort().join('+'),
+    name: file.name ?? [...nodes].sort().join('-'),
     keyFile,
     arbiter: arbiter ?? { kind: 'none' },
     nodes,

@@ -95,7 +95,10 @@ const arbiter = z.union(
 );
 
 const cluster = z.strictObject({
-  name: word('a name').meta({ description: 'the same on both nodes, different from other clusters on the same network' }).optional(),
+  name: z
+    .string('expected a name')
+    .regex(/^[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$/, 'expected a name of letters, digits, dot, dash and underscore')
+    .meta({ description: 'the same on both nodes, different from other clusters on the same network' }).optional(),
   'key-file': absolutePath.meta({ description: 'key of heartbeats and witness, mode 0600; default /etc/drbdts/cluster.key' }).optional(),
   nodes: z.array(nodeName, 'expected the names of the two nodes').length(2, 'expected exactly two nodes').optional(),
   links: z.record(word('a name'), link, 'expected links by name').optional(),

@@ -10,7 +10,7 @@ const limits = { skip: labUnavailable(), timeout: 180_000 };
 
 test('a group starts on one node, moves by hand, and fails over when its node dies', limits, () =>
   withLab('cluster', async (lab) => {
-    const cluster = await ClusterLab.create(lab, { arbiter: 'none' });
+    const cluster = await ClusterLab.create(lab);
     const first = await cluster.up();
     const second = cluster.other(first);
     assert.equal(await cluster.hasVip(first), true);

@@ -153,7 +153,7 @@ export class ClusterLab {
         direct: { interface: 'eth0', addresses: { [a.name]: this.pair.link.address.a, [b.name]: this.pair.link.address.b } },
         lan: { interface: 'eth1', addresses: { [a.name]: `${net}.1`, [b.name]: `${net}.2` } },
       },
-      arbiter: arbiter === 'none' ? 'none' : { witness: `${net}.3:7790` },
+      arbiter: arbiter === 'none' ? 'none' : { witness: `${net}.3:7795` },
       // never this machine: the test only wants to know
       'self-fence': { command: `touch ${join(this.lab.dir, 'fenced')}-$(hostname)`, reboot: false },
       ...this.options.cluster,
@@ -163,7 +163,7 @@ export class ClusterLab {
       const file = parse(readFileSync(host.configFile, 'utf8')) as Record<string, unknown>;
       writeFileSync(host.configFile, stringify({ ...file, cluster, groups }), { mode: 0o600 });
     }
-    writeFileSync(join(this.witness.dir, 'witness.yaml'), stringify({ listen: [`${net}.3:7790`], clusters: { lab: { 'key-file': key } } }), { mode: 0o600 });
+    writeFileSync(join(this.witness.dir, 'witness.yaml'), stringify({ listen: [`${net}.3:7795`], 'state-dir': join(this.witness.dir, 'register'), clusters: { lab: { 'key-file': key } } }), { mode: 0o600 });
   }
 
   /** Which hosts have fenced themselves. */
@@ -175,7 +175,7 @@ export class ClusterLab {
     const log = this.witness.openLog();
     const dir = join(this.witness.dir, 'register');
     mkdirSync(dir, { recursive: true });
-    this.#witnessProcess = this.witness.spawn([process.execPath, witnessMain, '--config', join(this.witness.dir, 'witness.yaml'), '--state-dir', dir, '--foreground'], ['ignore', log, log]);
+    this.#witnessProcess = this.witness.spawn([process.execPath, witnessMain, '--config', join(this.witness.dir, 'witness.yaml'), '--foreground'], ['ignore', log, log]);
     this.witness.closeLog(log);
   }
 

@@ -19,7 +19,7 @@ cluster:
   links:
     direct: { interface: eth1, addresses: { a: 10.1.0.1, b: 10.1.0.2 } }
     lan: { addresses: { a: 10.0.0.1, b: 10.0.0.2 }, multicast: 239.0.0.42 }
-  arbiter: { witness: "10.0.0.3:7790" }
+  arbiter: { witness: "10.0.0.3:7795" }
   ping: [10.0.0.254]
 groups:
   web:
@@ -79,10 +79,10 @@ describe('times', () => {
 });
 
 const mistakes: [what: string, text: string, expected: { line: number; message: RegExp; remedy?: RegExp; severity?: 'warning' }][] = [
-  ['no arbiter', changed('  arbiter: { witness: "10.0.0.3:7790" }\n', ''), { line: 10, message: /'arbiter' is missing/, remedy: /arbiter: none/ }],
-  ['arbiter none', changed('{ witness: "10.0.0.3:7790" }', 'none'), { line: 16, message: /both will serve/, severity: 'warning' }],
-  ['two arbiters', changed('{ witness: "10.0.0.3:7790" }', '{ witness: "10.0.0.3:7790", etcd: { endpoints: ["http://x:1"] } }'), { line: 16, message: /only one/ }],
-  ['a witness by name', changed('10.0.0.3:7790', 'witness:7790'), { line: 16, message: /not the numeric address/ }],
+  ['no arbiter', changed('  arbiter: { witness: "10.0.0.3:7795" }\n', ''), { line: 10, message: /'arbiter' is missing/, remedy: /arbiter: none/ }],
+  ['arbiter none', changed('{ witness: "10.0.0.3:7795" }', 'none'), { line: 16, message: /both will serve/, severity: 'warning' }],
+  ['two arbiters', changed('{ witness: "10.0.0.3:7795" }', '{ witness: "10.0.0.3:7795", etcd: { endpoints: ["http://x:1"] } }'), { line: 16, message: /only one/ }],
+  ['a witness by name', changed('10.0.0.3:7795', 'witness:7795'), { line: 16, message: /not the numeric address/ }],
   ['one link', changed('    lan: { addresses: { a: 10.0.0.1, b: 10.0.0.2 }, multicast: 239.0.0.42 }\n', ''), { line: 13, message: /only one heartbeat link/, severity: 'warning' }],
   ['a link without an address', changed('{ a: 10.1.0.1, b: 10.1.0.2 }', '{ a: 10.1.0.1 }'), { line: 14, message: /link direct: 'b' is missing/ }],
   ['one address on two links', changed('a: 10.1.0.1', 'a: 10.0.0.1'), { line: 15, message: /10.0.0.1:694 on link direct already/ }],
