@@ -49,6 +49,8 @@ export function viewOf(reply: StatusReply, names: readonly string[]): DaemonView
   const view: DaemonView = { up: true, volumes: {}, standings: {}, silentArbiter: [] };
   for (const resource of reply.resources) {
     if (!names.includes(resource.name)) continue;
+    // what it shows until then is not the state of the volume
+    if (resource.recovering === true) view.up = false;
     const report = volumeReportOf(resource);
     if (report === null) continue;
     view.volumes[resource.name] = report;

@@ -85,6 +85,8 @@ export const resourceStatus = z.object({
   name: z.string(),
   /** false: configured but down */
   up: z.boolean(),
+  /** what was up before a restart of drbdtsd is being brought back: role and disks are not yet what they will be. */
+  recovering: z.boolean().optional(),
   role,
   peerRole: role,
   peerName: z.string(),

@@ -76,6 +76,8 @@ export class Daemon implements ControlHandlers {
   private readonly promotions = new Map<string, AbortController>();
   /** resources whose record is not to be touched: a verb or a recovery is under way. */
   private readonly held = new Map<string, number>();
+  /** resources that were up before and are being brought back. */
+  private readonly recovering = new Set<string>();
   private readonly records = new Map<string, ResourceRecord>();
   private readonly ending = new AbortController();
   private readonly arbiters: Arbiters;
@@ -125,16 +127,22 @@ export class Daemon implements ControlHandlers {
   }
 
   private async recover(resource: Resource, record: ResourceRecord | null, kept: { name: string; fd: number }[]): Promise<void> {
-    await resource.exclusively(() =>
-      this.holding(resource, () =>
-        recoverResource(resource, record, kept, {
-          ...this.metaContext(),
-          log: this.options.log,
-          clock: systemClock,
-          signal: this.ending.signal,
-        }),
-      ),
-    );
+    this.recovering.add(resource.name);
+    try {
+      await resource.exclusively(() =>
+        this.holding(resource, () =>
+          recoverResource(resource, record, kept, {
+            ...this.metaContext(),
+            log: this.options.log,
+            clock: systemClock,
+            signal: this.ending.signal,
+          }),
+        ),
+      );
+    } finally {
+      this.recovering.delete(resource.name);
+      resource.refresh();
+    }
   }
 
   private async firstStart(resource: Resource): Promise<void> {
@@ -197,8 +205,8 @@ export class Daemon implements ControlHandlers {
       version,
       resources: resources
         .filter((resource) => sidesOf(resource.config, node) !== null)
-        .map((resource) =>
-          resourceStatusOf(
+        .map((resource) => ({
+          ...resourceStatusOf(
             resource.config,
             node,
             resource.snapshot(),
@@ -206,7 +214,8 @@ export class Daemon implements ControlHandlers {
             (device) => this.mountOf(device),
             (volume) => this.arbiters.status(resource.config, volume),
           ),
-        ),
+          recovering: this.recovering.has(resource.name),
+        })),
     };
   }
 

@@ -660,6 +660,13 @@ const ownErrors: readonly ErrorEntry[] = [
     'A fault of drbdts itself. The data path is not concerned: it runs apart from this code.',
   ),
   own(
+    'ERR_RECOVERING',
+    20,
+    '{resource} is being brought back after a restart of drbdtsd',
+    'Wait a moment; `drbdts status` shows when it is done.',
+    'drbdtsd has just been restarted. Until it has taken over the devices and disks it had before, roles and states are not those of the volume.',
+  ),
+  own(
     'ERR_CLUSTERD_UNREACHABLE',
     20,
     'drbdts-clusterd does not answer on {socket} ({reason})',

@@ -5,7 +5,7 @@
 import type { MemberConfig, VolumeMember } from '../../config/cluster-types.js';
 import type { ControlClient } from '../../control/client.js';
 import type { ResourceStatus } from '../../control/messages.js';
-import { DrbdtsError } from '../../shared/errors.js';
+import { DrbdtsError, drbdtsError } from '../../shared/errors.js';
 import type { StopLevel } from '../group-types.js';
 import { type Member, type MemberContext, memberError, type ProbeResult, reasonOf, retryUntil } from './member.js';
 
@@ -15,7 +15,7 @@ const pauseMs = 100;
 const passing = new Set([
   'ERR_STATE_TWO_PRIMARIES', 'ERR_STATE_NO_UP_TO_DATE_DATA', 'ERR_STATE_PRIMARY_NOP', 'ERR_STATE_REFUSED_BY_PEER', 'ERR_STATE_DISKLESS',
   'ERR_STATE_IN_TRANSIENT', 'ERR_STATE_CONCURRENT', 'ERR_STATE_OTHER_VOLUME_PRIMARY', 'ERR_STATE_DEVICE_IN_USE', 'ERR_STATE_RESYNC_RUNNING',
-  'ERR_MINOR_NOT_ALLOCATED', 'ERR_DAEMON_UNREACHABLE', 'ERR_BUSY', 'ERR_CANCELLED', 'ERR_TOO_MANY_CLIENTS', 'ERR_ENGINE_STOPPED',
+  'ERR_MINOR_NOT_ALLOCATED', 'ERR_DAEMON_UNREACHABLE', 'ERR_BUSY', 'ERR_CANCELLED', 'ERR_TOO_MANY_CLIENTS', 'ERR_ENGINE_STOPPED', 'ERR_RECOVERING',
 ]);
 
 /** Cuts a device off from whoever has it open: their I/O ends with errors. Gives the resource, null when no volume has that device. */
@@ -105,6 +105,7 @@ export class Volume implements Member {
     const { resources } = await this.context.control.status(this.config.resource, signal);
     const [status] = resources;
     if (status === undefined) throw memberError(this.config.name, 'probe', 'drbdtsd does not know the resource');
+    if (status.recovering === true) throw drbdtsError('ERR_RECOVERING', { values: { resource: this.config.resource }, place: this.config.name });
     return status;
   }
 
