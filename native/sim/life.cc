@@ -184,15 +184,17 @@ void Life::OnState(Node& node, uint16_t volume, const State& before) {
     application_->model(volume).ForgetUnflushed();
   }
   if (!Good(s) || !Good(N(1 - i).state(volume))) return;
+  if (Finished(risky_)) risked_ = 0;
   for (int k = 0; k < 2; ++k) {
     const Drive& d = N(k).disk(volume);
+    if ((risked_ >> k & 1) != 0) continue;  // it still looks well, and will not be
     if (!d.fail_reads && !d.fail_writes && !d.fail_meta && !d.full) holders_[volume] |= 1u << k;
   }
   bool faulty = false;
   for (int k = 0; k < 2; ++k) {
     for (const auto& d : N(k).disks) faulty = faulty || d->fail_reads || d->fail_writes || d->fail_meta || d->full;
   }
-  if (InSync() && !faulty) {
+  if (InSync() && !faulty && risked_ == 0) {
     apart_[0] = apart_[1] = lost_power_ = 0;
     split_brain_ = trouble_ = false;
   }

@@ -104,6 +104,8 @@ class Life : private Observer {
   Rng rng_;
 
   uint32_t holders_[2] = {3, 3};     // per volume: who has every acknowledged write
+  uint32_t risked_ = 0;              // whose data a command may take that is still under way on node risky_
+  int risky_ = 0;
   uint32_t set_aside_[2] = {0, 0};   // who was taken out of those because of a fault or command that may not have cost it anything
   uint32_t apart_[2] = {0, 0};       // per volume: who was Primary without the other since they last were one
   uint32_t was_primary_ = 0;         // who was Primary in its last life

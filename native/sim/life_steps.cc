@@ -143,6 +143,8 @@ void Life::Admin(const Step& step) {
   const auto risky = [&](int loser, Kind kind) {
     if (careful && !Without(loser)) return;
     trouble_ = true;
+    risked_ |= 1u << loser;
+    risky_ = i;
     forced_resync_ = forced_resync_ || kind == Kind::kInvalidate || kind == Kind::kInvalidateRemote;
     if (Command(i, kind, set) < 1) Keep(loser);
   };
