@@ -92,6 +92,7 @@ void Arbitration::EndFence(int node, uint32_t volume, int exit_code) {
   a.fence.clear();
   Node& n = world_.node(node);
   const bool serves = n.state(volume).role == Role::kPrimary;
+  if (exit_code == kPeerIsOut && !a.fence_self) a.peer_lacks = true;
   if (exit_code == kWeAreOut) {
     ++denials;
     // It may not go on, and what it holds cannot be taken away under its users: the node fences itself.
@@ -109,6 +110,7 @@ void Arbitration::NewLife(int node, uint32_t volume) {
   a.fence.clear();
   a.incarnation = 0;
   a.cut_off_since = 0;
+  a.peer_lacks = true;
 }
 
 void Arbitration::Look(int node, uint32_t volume) {
@@ -124,7 +126,10 @@ void Arbitration::Look(int node, uint32_t volume) {
   const uint32_t me = 1u << node;
   const bool together = s.conn == Conn::kConnected && s.disk == core::Disk::kUpToDate && s.pdsk == core::Disk::kUpToDate;
   const uint32_t wanted = a.fence_self ? 3 & ~me : me;
-  const bool cut_off = s.role == Role::kPrimary && s.susp_fen && s.conn < Conn::kConnected && s.disk != core::Disk::kUpToDate;
+  // A good disk that is not in counts as little as none, whatever it says of itself.
+  const bool own = s.disk == core::Disk::kUpToDate && (s.conn < Conn::kConnected || (a.known.in_sync & me) != 0);
+  const bool peers = s.conn >= Conn::kConnected && s.pdsk == core::Disk::kUpToDate && PeerHasAll(node, volume);
+  const bool cut_off = s.role == Role::kPrimary && s.susp_fen && !own && !peers;
   if (!cut_off) a.cut_off_since = 0;
   else if (a.cut_off_since == 0) a.cut_off_since = world_.now;
   else if (world_.now > a.cut_off_since + kCutOff) SelfFence(node, volume);
@@ -156,10 +161,22 @@ bool Arbitration::ServesAlone(int node, uint32_t volume) {
   return a.known.in_sync == 1u << node && !a.grow_may_happen && s.role == Role::kPrimary && s.disk == core::Disk::kUpToDate && !s.susp_fen;
 }
 
-/// A member that lost its disk while it sees a peer with a good one.
+/// The peer is in, or we are alone and acknowledged nothing since both were complete.
+bool Arbitration::PeerHasAll(int node, uint32_t volume) {
+  const Agent& a = Of(node, volume);
+  return (a.known.in_sync & 3u & ~(1u << node)) != 0 || !a.peer_lacks;
+}
+
+void Arbitration::OnState(Node& node, uint16_t volume, const State&) {
+  const State& s = node.state(volume);
+  if (s.conn == Conn::kConnected && s.disk == core::Disk::kUpToDate && s.pdsk == core::Disk::kUpToDate) Of(node.index(), volume).peer_lacks = false;
+}
+
+/// A member that lost its disk while it sees a good one that lacks nothing. Who was swapped out and not made complete since does not come
+/// back in by that.
 bool Arbitration::MustHandOver(int node, uint32_t volume) {
   const State& s = world_.node(node).state(volume);
-  return (Of(node, volume).known.in_sync & 1u << node) != 0 && s.disk != core::Disk::kUpToDate && s.conn >= Conn::kConnected && s.pdsk == core::Disk::kUpToDate;
+  return (Of(node, volume).known.in_sync & 1u << node) != 0 && PeerHasAll(node, volume) && s.disk != core::Disk::kUpToDate && s.conn >= Conn::kConnected && s.pdsk == core::Disk::kUpToDate;
 }
 
 void Arbitration::Send(int node, uint32_t volume, Ask what) {
@@ -237,6 +254,7 @@ void Arbitration::OnAnswer(int node, uint32_t volume, Ask what, const Register::
   if (!a.fence.empty()) {
     if (together) EndFence(node, volume, kUnreachable);
     else if (swapped_out) EndFence(node, volume, kPeerIsOut);
+    else if (a.fence_self && a.known.in_sync == me && a.peer_lacks) return;   // nobody else has it all
     else if ((a.known.in_sync & me) != 0) Send(node, volume, Ask::kSwapOut);  // also when the record says so already: what is under way must not undo it
     else if (a.fence_self) EndFence(node, volume, kPeerIsOut);
     else if (s.conn < Conn::kConnected) EndFence(node, volume, kWeAreOut);

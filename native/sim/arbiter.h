@@ -3,7 +3,8 @@
 //
 // The register holds {epoch, in_sync} per volume and knows one operation, compare-and-swap on the epoch. A node goes on without its peer
 // only after it swapped the peer out; a peer comes back in while both are connected and UpToDate. An answer that did not come means
-// nothing: the swap may have happened, may still happen, or not.
+// nothing: the swap may have happened, may still happen, or not. A member that lost its disk hands over to a peer that has everything; to
+// one that was swapped out and not made complete since nobody hands over, however good its disk says it is.
 //
 // A register that was restarted may have been restored from an old copy, and cannot tell. So it takes no swap until those who must know
 // vouch for a record: a Primary that is alone by its own record, or both nodes, and then the higher epoch is the truth: nobody acted on
@@ -13,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "sim/observer.h"
 #include "sim/world.h"
 
 namespace drbdts::sim {
@@ -53,7 +55,7 @@ class Register {
 };
 
 /// The register, the way to it, and an agent on each node.
-class Arbitration {
+class Arbitration : public Observer {
  public:
   Arbitration(World& world, uint32_t volumes);
 
@@ -67,6 +69,8 @@ class Arbitration {
 
   uint64_t swaps = 0, denials = 0;
 
+  void OnState(Node& node, uint16_t volume, const core::State& before) override;
+
  private:
   struct Agent {
     Record known;                    // on stable storage: survives every crash
@@ -77,6 +81,7 @@ class Arbitration {
     bool fence_self = false;         // our own, else the peer's
     TimeUs fence_since = 0;
     uint32_t life = 0;               // incarnation of the node's process
+    bool peer_lacks = true;          // we may have acknowledged without the peer since both were complete
     TimeUs cut_off_since = 0;        // it serves, frozen, without any good copy in reach
   };
   enum class Ask : uint8_t { kRead, kSwapOut, kHandOver, kSwapBoth, kVouch };
@@ -85,6 +90,7 @@ class Arbitration {
   void NewLife(int node, uint32_t volume);
   void Look(int node, uint32_t volume);
   void SelfFence(int node, uint32_t volume);
+  bool PeerHasAll(int node, uint32_t volume);
   bool MustHandOver(int node, uint32_t volume);
   bool ServesAlone(int node, uint32_t volume);
   void Send(int node, uint32_t volume, Ask what);

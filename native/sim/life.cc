@@ -42,6 +42,7 @@ Life::Life(const Scenario& scenario, Coverage* coverage, bool trace)
   bounds_ = std::make_unique<BoundsChecker>(*world_, findings_);
   if (options_.rules == Rules::kArbiter) arbitration_ = std::make_unique<Arbitration>(*world_, options_.volumes);
   world_->observers = {this, application_.get(), &mirror_, &complaints_, one_server_.get()};
+  if (arbitration_) world_->observers.push_back(arbitration_.get());
   if (coverage != nullptr) world_->observers.push_back(coverage);
   for (int i = 0; i < 2; ++i) {
     N(i).facts.can_discard = N(i).facts.discard_zeroes = options_.discard;
@@ -156,7 +157,7 @@ void Life::OnLog(Node& node, int volume, const std::string& text) {
     if (at != std::string::npos) will_sync_[node.index()][volume] = std::strtoull(text.c_str() + at + 1, nullptr, 10);
   }
   if (text.find("Split-Brain detected but") != std::string::npos) {
-    split_brain_ = true;
+    if (volume >= 0) split_brain_ |= 1u << volume;  // said once more of the connection
     ++statistics_.split_brains;
     if (options_.rules == Rules::kArbiter && !trouble_) findings_.Report("one server", "split brain under an arbiter");
     if (options_.rules == Rules::kOracle && Apart() != 3 && !trouble_) findings_.Report("generations", "split brain though only one node was Primary apart from the other");
@@ -179,12 +180,15 @@ void Life::OnState(Node& node, uint16_t volume, const State& before) {
   // The one who had everything is gone, too, and the register lets this one serve: with what its cache did not lose.
   if (s.role == Role::kPrimary && before.role != Role::kPrimary && (lost_power_ >> i & 1) != 0) application_->ForgetUnflushed();
   // Protocols A and B acknowledge what only the socket has; without a disk of its own the node has nothing to send again.
-  if (options_.protocol != ReplicationProtocol::kC && s.role == Role::kPrimary && s.disk != CoreDisk::kUpToDate && before.conn >= Conn::kConnected &&
-      s.conn < Conn::kConnected) {
+  if (options_.protocol != ReplicationProtocol::kC && (s.role == Role::kPrimary || before.role == Role::kPrimary) && s.disk != CoreDisk::kUpToDate &&
+      before.conn >= Conn::kConnected && s.conn < Conn::kConnected) {
     application_->model(volume).ForgetUnflushed();
   }
+  // Who is replaced while it is cut off is gone, too: what it showed of writes that nobody acknowledged binds nobody.
+  if (s.role == Role::kPrimary && before.role != Role::kPrimary && N(1 - i).state(volume).role == Role::kPrimary) application_->model(volume).ForgetSeen();
   if (!Good(s) || !Good(N(1 - i).state(volume))) return;
   if (Finished(risky_)) risked_ = 0;
+  served_[volume] = 0;
   for (int k = 0; k < 2; ++k) {
     const Drive& d = N(k).disk(volume);
     if ((risked_ >> k & 1) != 0) continue;  // it still looks well, and will not be
@@ -196,7 +200,8 @@ void Life::OnState(Node& node, uint16_t volume, const State& before) {
   }
   if (InSync() && !faulty && risked_ == 0) {
     apart_[0] = apart_[1] = lost_power_ = 0;
-    split_brain_ = trouble_ = false;
+    split_brain_ = 0;
+    trouble_ = false;
   }
 }
 

@@ -71,15 +71,18 @@ class Life : private Observer {
   bool DisksEqual();
 
   // ---- who must have what (life_holders.cc) ----
-  bool Without(int node);
+  static constexpr uint32_t kAllVolumes = 3;
+  bool Without(int node, uint32_t volumes = kAllVolumes);
   void Keep(int node);
-  bool Holds(int node) const;
+  bool Holds(int node, uint32_t volumes = kAllVolumes) const;
+  bool HoldersInReach();
   uint32_t Apart() const { return apart_[0] | apart_[1]; }
   bool LostAlready(uint32_t volume) const;
   void OnAcknowledged(int node, uint32_t volume);
 
   void OnLog(Node& node, int volume, const std::string& text) override;
   void OnState(Node& node, uint16_t volume, const core::State& before) override;
+  void OnCompleted(Node& node, uint16_t volume, uint64_t tag, int error) override;
   void OnDied(Node& node, bool power) override;
 
   bool InSync();
@@ -107,11 +110,14 @@ class Life : private Observer {
   uint32_t risked_ = 0;              // whose data a command may take that is still under way on node risky_
   int risky_ = 0;
   uint32_t set_aside_[2] = {0, 0};   // who was taken out of those because of a fault or command that may not have cost it anything
+  uint32_t spared_[2] = {0, 0};      // per volume: who still has it all if the command that is under way is refused
+  uint32_t served_[2] = {0, 0};      // per volume: who was promoted or answered anything without the other since they last were one
   uint32_t apart_[2] = {0, 0};       // per volume: who was Primary without the other since they last were one
   uint32_t was_primary_ = 0;         // who was Primary in its last life
   uint32_t lost_power_ = 0;          // whose cache was lost since they last were one
   int last_primary_ = -1, powerless_primary_ = -1;
-  bool split_brain_ = false, trouble_ = false, forced_resync_ = false, parted_ = false;
+  uint32_t split_brain_ = 0;         // volumes
+  bool trouble_ = false, forced_resync_ = false, parted_ = false;
   bool waits_ = true;                // the next command is waited for
   uint64_t load_left_ = 0;
   Drive::Image image_[2];            // volume 0 as of the last snapshot

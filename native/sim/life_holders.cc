@@ -6,23 +6,35 @@ namespace drbdts::sim {
 using namespace core;
 using CoreDisk = core::Disk;
 
-bool Life::Holds(int i) const {
+bool Life::Holds(int i, uint32_t volumes) const {
   for (uint32_t v = 0; v < options_.volumes; ++v) {
-    if ((holders_[v] >> i & 1) == 0) return false;
+    if ((volumes >> v & 1) != 0 && (holders_[v] >> i & 1) == 0) return false;
   }
   return true;
 }
 
-/// Node i no longer counts as having the data; false if that would leave nobody.
-bool Life::Without(int i) {
+/// Of every volume somebody who has it all takes part, with its disk: when the nodes see each other, the better data win.
+bool Life::HoldersInReach() {
+  for (uint32_t v = 0; v < options_.volumes; ++v) {
+    bool any = false;
+    for (int i = 0; i < 2; ++i) any = any || ((holders_[v] >> i & 1) != 0 && N(i).alive() && N(i).state(v).disk >= CoreDisk::kInconsistent);
+    if (!any) return false;
+  }
+  return true;
+}
+
+/// Node i no longer counts as having the data of these volumes; false if that would leave nobody.
+bool Life::Without(int i, uint32_t volumes) {
   if (options_.rules == Rules::kAnarchy) {
     trouble_ = true;
     return true;
   }
   for (uint32_t v = 0; v < options_.volumes; ++v) {
-    if ((holders_[v] & ~(1u << i)) == 0) return false;
+    if ((volumes >> v & 1) != 0 && (holders_[v] & ~(1u << i)) == 0) return false;
   }
   for (uint32_t v = 0; v < options_.volumes; ++v) {
+    if ((volumes >> v & 1) == 0) continue;
+    spared_[v] = holders_[v];
     set_aside_[v] |= holders_[v] & 1u << i;
     holders_[v] &= ~(1u << i);
   }
@@ -30,10 +42,10 @@ bool Life::Without(int i) {
   return true;
 }
 
-/// A command that would have taken its data was refused.
+/// A command that would have taken its data was refused: it has what it had, unless something was acknowledged without it meanwhile.
 void Life::Keep(int i) {
   for (uint32_t v = 0; v < options_.volumes; ++v) {
-    if (N(i).alive() && N(i).state(v).disk == CoreDisk::kUpToDate) holders_[v] |= 1u << i;
+    if (N(i).alive() && N(i).state(v).disk == CoreDisk::kUpToDate) holders_[v] |= spared_[v] & 1u << i;
   }
 }
 
@@ -43,6 +55,7 @@ void Life::OnAcknowledged(int node, uint32_t volume) {
   uint32_t has = 0;
   if (s.disk == CoreDisk::kUpToDate) has |= 1u << node;
   if (s.conn >= Conn::kConnected && s.pdsk == CoreDisk::kUpToDate) has |= 1u << (1 - node);
+  spared_[volume] &= has;
   if ((has & holders_[volume]) != 0) {
     holders_[volume] &= has;
   } else if (has != 0) {  // a fault that was expected to cost a node its disks did not
@@ -58,6 +71,10 @@ void Life::OnAcknowledged(int node, uint32_t volume) {
 /// After OnAcknowledged: the only node that had it lost its power before we knew.
 bool Life::LostAlready(uint32_t volume) const { return (holders_[volume] & ~lost_power_) == 0; }
 
+void Life::OnCompleted(Node& node, uint16_t volume, uint64_t, int error) {
+  if (error == 0 && node.state(volume).conn < Conn::kConnected) served_[volume] |= 1u << node.index();
+}
+
 void Life::OnDied(Node& node, bool power) {
   const int i = node.index();
   const bool served = (was_primary_ >> i & 1) != 0;
@@ -68,6 +85,7 @@ void Life::OnDied(Node& node, bool power) {
     if ((holders_[v] & ~(1u << i)) == 0 || (Apart() >> i & 1) != 0) application_->model(v).ForgetUnflushed();
     if ((holders_[v] & ~(1u << i)) != 0) holders_[v] &= ~(1u << i);
     set_aside_[v] &= ~(1u << i);
+    spared_[v] &= ~(1u << i);
   }
   if (power) lost_power_ |= 1u << i;
   if (power && (served || last_primary_ == i)) powerless_primary_ = i;

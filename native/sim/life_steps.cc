@@ -41,7 +41,7 @@ void Life::Start(int i) {
   for (auto& d : N(i).disks) d->fail_reads = d->fail_writes = d->fail_meta = d->full = false;
   // A Primary that lost its power and comes back before the other took over is the source of the resync (rule 40).
   for (uint32_t v = 0; v < options_.volumes && powerless_primary_ == i; ++v) {
-    if ((apart_[v] >> (1 - i) & 1) == 0) application_->model(v).ForgetUnflushed();
+    if ((served_[v] >> (1 - i) & 1) == 0) application_->model(v).ForgetUnflushed();
   }
   if (powerless_primary_ == i) powerless_primary_ = -1;
   N(i).paused_until = 0;
@@ -70,6 +70,9 @@ void Life::Promote(int i, bool force) {
   const int code = Command(i, Kind::kPrimary, [force](AdminCommand& c) { c.force = force; });
   forcing_ = false;
   if (code < 1) return;
+  for (uint32_t v = 0; v < options_.volumes && Primary(i); ++v) {
+    if (N(i).state(v).conn < Conn::kConnected && N(i).device_up) served_[v] |= 1u << i;
+  }
   // Protocols A and B acknowledge what only the Primary has.
   if (options_.protocol != ReplicationProtocol::kC && before == 1 - i && !in_sync) application_->ForgetUnflushed();
   if (application_->check_contents && application_->open() == 0 && Holds(i) && N(i).state().disk == CoreDisk::kUpToDate && !findings_.any()) {
@@ -91,12 +94,14 @@ void Life::Elect(int first) {
   }
   for (const int k : {first, 1 - first}) {
     if (Primary(0) || Primary(1) || !N(k).alive() || !Finished(k) || findings_.any()) continue;
-    // What a node believes of its connection may be out of date: both must see it.
-    const bool together = N(0).state().conn >= Conn::kConnected && N(1).state().conn >= Conn::kConnected;
+    // What a node believes of its connection may be out of date: both must see it. And a disk that is out cannot make up for the other's.
+    const bool together = N(0).state().conn >= Conn::kConnected && N(1).state().conn >= Conn::kConnected && HoldersInReach();
     // A node that says itself that it has not the data may be asked all the same: it has to refuse.
     const CoreDisk disk = N(k).state().disk;
     const bool refuses = options_.volumes == 1 && (disk == CoreDisk::kInconsistent || disk == CoreDisk::kOutdated) && N(k).state().conn < Conn::kConnected;
-    if (!Holds(k) && !together && !refuses) continue;
+    bool attached = true;
+    for (uint32_t v = 0; v < options_.volumes; ++v) attached = attached && N(k).state(v).disk >= CoreDisk::kInconsistent;
+    if (!(Holds(k) && attached) && !together && !refuses) continue;
     if (Apart() == (2u >> k) && !together && !rng_.Chance(20)) continue;  // would be a split brain of our own making
     Promote(k);
   }
@@ -242,12 +247,13 @@ void Life::Solve() {
   AlignProtocol();
   if (N(0).state().conn != Conn::kStandAlone && N(1).state().conn != Conn::kStandAlone) return;
   int victim = -1;
-  if (split_brain_) {
-    victim = !Holds(0) ? 0 : !Holds(1) ? 1 : Primary(0) ? 1 : 0;
+  if (split_brain_ != 0) {
+    // The choice concerns the volumes that went apart; the others find their source by themselves.
+    victim = !Holds(0, split_brain_) ? 0 : !Holds(1, split_brain_) ? 1 : Primary(0) ? 1 : 0;
     if (Primary(victim)) Demote(victim);
-    if (!Without(victim) && options_.rules == Rules::kOracle) findings_.Report("acknowledged", "both sides of a split brain hold acknowledged data that the other lacks");
+    if (!Without(victim, split_brain_) && options_.rules == Rules::kOracle) findings_.Report("acknowledged", "both sides of a split brain hold acknowledged data that the other lacks");
   }
-  split_brain_ = false;
+  split_brain_ = 0;
   for (int i = 0; i < 2; ++i) {
     if (!Primary(i)) continue;
     // A Primary that would have to become the target, one whose disk is gone and whose peer has something else, or one of two.
