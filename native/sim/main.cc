@@ -13,6 +13,7 @@
 #include <cstring>
 #include <ctime>
 #include <fstream>
+#include <functional>
 #include <memory>
 #include <sstream>
 #include <string>
@@ -152,27 +153,41 @@ Shared* MapShared() {
   return static_cast<Shared*>(p);
 }
 
-/// Plays one in a process of its own: an abort is a finding, too.
-std::string PlayApart(const Scenario& scenario) {
-  int ends[2];
-  if (pipe(ends) != 0) std::abort();
-  const pid_t child = fork();
-  if (child == 0) {
+/// Plays one after the other in a process of its own, as an abort is a finding, too. `done` hears of each.
+void PlayAllApart(const std::vector<Scenario>& scenarios, const std::function<void(size_t, const std::string&)>& done) {
+  size_t next = 0;
+  while (next < scenarios.size()) {
+    int ends[2];
+    if (pipe(ends) != 0) std::abort();
+    std::fflush(stdout);
+    const pid_t child = fork();
+    if (child == 0) {
+      close(ends[0]);
+      if (std::freopen("/dev/null", "w", stderr) == nullptr) _exit(kUsage);
+      for (; next < scenarios.size(); ++next) {
+        const std::string what = Life(scenarios[next], nullptr, false).Run() + '\0';
+        if (write(ends[1], what.data(), what.size()) != static_cast<ssize_t>(what.size())) _exit(kUsage);
+      }
+      _exit(0);
+    }
+    close(ends[1]);
+    std::string what;
+    char buffer[4096];
+    for (ssize_t n; (n = read(ends[0], buffer, sizeof buffer)) > 0;) {
+      what.append(buffer, static_cast<size_t>(n));
+      for (size_t end; (end = what.find('\0')) != std::string::npos; what.erase(0, end + 1)) done(next++, what.substr(0, end));
+    }
     close(ends[0]);
-    if (std::freopen("/dev/null", "w", stderr) == nullptr) _exit(kUsage);
-    const std::string what = Life(scenario, nullptr, false).Run();
-    const bool ok = write(ends[1], what.data(), what.size()) == static_cast<ssize_t>(what.size());
-    _exit(ok ? 0 : kUsage);
+    int status = 0;
+    waitpid(child, &status, 0);
+    if (next < scenarios.size()) done(next++, WIFSIGNALED(status) ? std::string("abort: ") + strsignal(WTERMSIG(status)) : "abort: the simulator ended");
   }
-  close(ends[1]);
-  std::string what;
-  char buffer[4096];
-  for (ssize_t n; (n = read(ends[0], buffer, sizeof buffer)) > 0;) what.append(buffer, static_cast<size_t>(n));
-  close(ends[0]);
-  int status = 0;
-  waitpid(child, &status, 0);
-  if (WIFSIGNALED(status)) return std::string("abort: ") + strsignal(WTERMSIG(status));
-  return what;
+}
+
+std::string PlayApart(const Scenario& scenario) {
+  std::string found;
+  PlayAllApart({scenario}, [&found](size_t, const std::string& what) { found = what; });
+  return found;
 }
 
 int ShrinkAndPrint(const Arguments& a, const Scenario& from, const std::string& name) {
@@ -299,28 +314,32 @@ int RunMany(const Arguments& a) {
 }
 
 int RunScenarios(const Arguments& a) {
-  int result = 0;
+  std::vector<Scenario> scenarios;
   for (const std::string& file : a.scenarios) {
     std::ifstream in(file);
     std::stringstream text;
     text << in.rdbuf();
-    Scenario scenario;
+    Scenario& scenario = scenarios.emplace_back();
     const std::string why = !in ? "0: cannot be read: " + std::string(std::strerror(errno)) : ParseScenario(text.str(), scenario);
     if (!why.empty()) {
       std::fprintf(stderr, "sim: %s:%s\n", file.c_str(), why.c_str());
       return kUsage;
     }
     if (a.shrink) return ShrinkAndPrint(a, scenario, file);
+  }
+  int result = 0;
+  const auto done = [&](size_t i, const std::string& what) {
+    std::printf("%s %s%s%s\n", what.empty() ? "ok" : "FAILED", a.scenarios[i].c_str(), what.empty() ? "" : "\n  ", what.c_str());
     std::fflush(stdout);
-    std::string what;
-    if (a.trace) {
-      Life life(scenario, nullptr, true);
-      what = Play(life);
-    } else {
-      what = PlayApart(scenario);
-    }
-    std::printf("%s %s%s%s\n", what.empty() ? "ok" : "FAILED", file.c_str(), what.empty() ? "" : "\n  ", what.c_str());
     if (!what.empty()) result = kFound;
+  };
+  if (!a.trace) {
+    PlayAllApart(scenarios, done);
+    return result;
+  }
+  for (size_t i = 0; i < scenarios.size(); ++i) {
+    Life life(scenarios[i], nullptr, true);
+    done(i, Play(life));
   }
   return result;
 }

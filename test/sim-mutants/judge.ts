@@ -1,10 +1,13 @@
 /**
- * Was it the mutant that was found, or something that the unmutated core does as well? A seed on which the unmutated core is at fault, too, says
- * nothing. Nor does one finding in a thousand lives as long as the unmutated core has one in a hundred: a mutant changes what happens after it, so
- * old faults show on other seeds. So the findings of a rule must be more than the unmutated core's rate of them explains. If that core is clean, the
- * first finding kills.
+ * Was it the mutant that was found, or something that the unmutated core does as well? A scenario or a seed on which the unmutated core is at fault,
+ * too, says nothing. Scenarios come first: they are quick and always do the same. Then lives; there, if the unmutated core is not clean (`learn`), old
+ * faults show on other seeds, as a mutant changes what happens after it. So the findings of a rule must be more than the unmutated core's rate of them
+ * explains. If that core is clean, the first finding kills.
  */
-import { type Finding, play } from './play.js';
+import { readdirSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { projectRoot } from '../support/paths.js';
+import { type Finding, playLives, playScenarios } from './play.js';
 
 /** Chance of a Poisson variable with this mean to be at least `least`. */
 export function poissonTail(mean: number, least: number): number {
@@ -20,10 +23,14 @@ export function poissonTail(mean: number, least: number): number {
 /** A finding is the mutant's if chance would have it once in so many mutants. */
 const kLuck = 1e-3;
 
+const scenarioFolder = join(projectRoot, 'test/scenarios');
+
 export class Judge {
   readonly rates = new Map<string, number>();
   private readonly faulty = new Map<number, boolean>();
   private lives = 0;
+  /** Scenarios that hold with the unmutated core. */
+  private scenarios: string[] = [];
 
   private readonly unmutated: string;
 
@@ -32,16 +39,37 @@ export class Judge {
     this.unmutated = unmutated;
   }
 
-  /** Plays the unmutated core. Calls `progress` with the lives played. */
+  /** Plays the scenarios with the unmutated core. Returns the names of those that fail there and so say nothing. */
+  async learnScenarios(timeoutMs: number): Promise<string[]> {
+    const files = readdirSync(scenarioFolder).filter((name) => name.endsWith('.txt')).sort().map((name) => join(scenarioFolder, name));
+    const failing = new Set<string>();
+    await playScenarios(this.unmutated, files, timeoutMs, async (finding) => {
+      failing.add(finding.of);
+      return false;
+    });
+    this.scenarios = files.filter((file) => !failing.has(file));
+    return [...failing].map((file) => basename(file, '.txt'));
+  }
+
+  get scenarioFiles(): readonly string[] {
+    return this.scenarios;
+  }
+
+  /** What has just killed a mutant is tried first with the next ones. */
+  prefer(file: string): void {
+    this.scenarios = [file, ...this.scenarios.filter((other) => other !== file)];
+  }
+
+  /** Plays lives of the unmutated core. Calls `progress` with the lives played. */
   async learn(first: number, count: number, jobs: number, timeoutMs: number, progress: (lives: number, found: number) => void): Promise<number> {
     const step = 500;
     let found = 0;
     const until = Date.now() + timeoutMs;
     for (let seed = first; seed < first + count && Date.now() < until; seed += step) {
       const lives = Math.min(step, first + count - seed);
-      await play(this.unmutated, seed, lives, jobs, timeoutMs, async (finding) => {
+      await playLives(this.unmutated, seed, lives, jobs, timeoutMs, async (finding) => {
         found += 1;
-        this.faulty.set(finding.seed, true);
+        this.faulty.set(Number(finding.of), true);
         this.rates.set(finding.rule, (this.rates.get(finding.rule) ?? 0) + 1);
         return false;
       });
@@ -61,7 +89,7 @@ export class Judge {
     let known = this.faulty.get(seed);
     if (known === undefined) {
       known = false;
-      await play(this.unmutated, seed, 1, 1, 60_000, async () => {
+      await playLives(this.unmutated, seed, 1, 1, 60_000, async () => {
         known = true;
         return true;
       });
@@ -82,16 +110,29 @@ export class Judge {
 export interface Verdict {
   readonly killed: boolean;
   readonly rule: string;
-  /** Lives up to the first finding of that rule. */
-  readonly lives: number;
-  readonly seed: number;
+  /** The scenario that noticed it, or `seed N`. */
+  readonly by: string;
+  /** Scenarios or lives up to the first finding of that rule. */
+  readonly needed: number;
   readonly text: string;
   /** Lives played in all. */
   readonly played: number;
 }
 
+/** Plays the scenarios until one fails. */
+export async function tryScenarios(program: string, judge: Judge, timeoutMs: number): Promise<Verdict | undefined> {
+  const files = judge.scenarioFiles;
+  let verdict: Verdict | undefined;
+  await playScenarios(program, files, timeoutMs, async ({ of, rule, text }) => {
+    verdict = { killed: true, rule, by: basename(of, '.txt'), needed: files.indexOf(of) + 1, text, played: 0 };
+    judge.prefer(of);
+    return true;
+  });
+  return verdict;
+}
+
 /** Plays growing numbers of lives until the mutant is found, or the limits are reached. */
-export async function hunt(program: string, judge: Judge, first: number, count: number, jobs: number, timeoutMs: number, progress: (lives: number) => void): Promise<Verdict> {
+export async function hunt(program: string, judge: Judge, first: number, count: number, timeoutMs: number, progress: (lives: number) => void): Promise<Verdict> {
   const byRule = new Map<string, Finding[]>();
   const until = Date.now() + timeoutMs;
   let verdict: Verdict | undefined;
@@ -101,18 +142,18 @@ export async function hunt(program: string, judge: Judge, first: number, count: 
   for (let piece = 50; played < count && verdict === undefined && Date.now() < until; piece = Math.min(piece * 3, largest)) {
     const lives = Math.min(piece, count - played);
     const from = first + played;
-    await play(program, from, lives, jobs, until - Date.now(), async (finding) => {
-      if (await judge.failsUnmutated(finding.seed)) return false;
-      const same = byRule.get(finding.rule) ?? [];
-      byRule.set(finding.rule, [...same, finding]);
-      const so = byRule.get(finding.rule) ?? [];
-      if (!judge.convicts(finding.rule, so.length, finding.seed - first + 1)) return false;
-      const earliest = so.reduce((a, b) => (b.seed < a.seed ? b : a));
-      verdict = { killed: true, rule: earliest.rule, lives: earliest.seed - first + 1, seed: earliest.seed, text: earliest.text, played: finding.seed - first + 1 };
+    await playLives(program, from, lives, 1, until - Date.now(), async (finding) => {
+      const seed = Number(finding.of);
+      if (await judge.failsUnmutated(seed)) return false;
+      const so = [...(byRule.get(finding.rule) ?? []), finding];
+      byRule.set(finding.rule, so);
+      if (!judge.convicts(finding.rule, so.length, seed - first + 1)) return false;
+      const earliest = so.reduce((a, b) => (Number(b.of) < Number(a.of) ? b : a));
+      verdict = { killed: true, rule: earliest.rule, by: `seed ${earliest.of}`, needed: Number(earliest.of) - first + 1, text: earliest.text, played: seed - first + 1 };
       return true;
     });
     played += lives;
     progress(played);
   }
-  return verdict ?? { killed: false, rule: '', lives: 0, seed: 0, text: [...byRule].map(([rule, all]) => `${rule} ${all.length}`).join(', '), played };
+  return verdict ?? { killed: false, rule: '', by: '', needed: 0, text: [...byRule].map(([rule, all]) => `${rule} ${all.length}`).join(', '), played };
 }

@@ -1,22 +1,24 @@
 /**
  * `npm run sim:mutants`: does the simulator notice when the core is broken? Each patch of native/sim/mutants breaks one rule; it is built in a scratch
- * copy (native/build/mutants), and lives are played until something is found. Fails if a mutant survives.
+ * copy (native/build/mutants). The named scenarios are played with it, then lives, until something is found that the unmutated core does not do. Fails
+ * if a mutant survives.
  *
- *   npm run sim:mutants -- [--only PART[,PART...]] [--seed N] [--count N] [--minutes M] [--jobs J] [--baseline N] [--json]
+ *   npm run sim:mutants -- [--only PART[,PART...]] [--seed N] [--count N] [--minutes M] [--jobs J] [--baseline N] [--lives-only] [--json]
  */
 import { parseArgs } from 'node:util';
 import { align } from '../bench/table.js';
-import { buildMutant, prepareScratch, unmutated } from './build.js';
-import { hunt, Judge, type Verdict } from './judge.js';
+import { Bench, prepareScratch, unmutated } from './build.js';
+import { hunt, Judge, tryScenarios, type Verdict } from './judge.js';
 import { type Mutant, mutantFolder, readMutants } from './mutant.js';
 
-const usage = `npm run sim:mutants -- [--only PART[,PART...]] [--seed N] [--count N] [--minutes M] [--jobs J] [--baseline N] [--json]
+const usage = `npm run sim:mutants -- [--only PART[,PART...]] [--seed N] [--count N] [--minutes M] [--jobs J] [--baseline N] [--lives-only] [--json]
   --only PART    mutants whose name contains it
   --seed N       first seed (default 1)
-  --count N      lives at most per mutant (default 20000)
+  --count N      lives at most per mutant that no scenario notices (default 20000)
   --minutes M    time at most per mutant (default 4)
-  --jobs J       lives at once (default 2)
-  --baseline N   lives of the unmutated core first (default 2000); seeds on which it fails do not count
+  --jobs J       mutants at once (default 2)
+  --baseline N   lives of the unmutated core first (default 0); what it finds there has to be exceeded. Seeds on which it fails never count
+  --lives-only   no scenarios: what do random lives notice?
   --folder DIR   mutants from there (default native/sim/mutants)
   --json         one line of JSON per mutant instead of the table
 `;
@@ -35,7 +37,8 @@ function parse() {
         count: { type: 'string', default: '20000' },
         minutes: { type: 'string', default: '4' },
         jobs: { type: 'string', default: '2' },
-        baseline: { type: 'string', default: '2000' },
+        baseline: { type: 'string', default: '0' },
+        'lives-only': { type: 'boolean', default: false },
         folder: { type: 'string', default: mutantFolder },
         json: { type: 'boolean', default: false },
         help: { type: 'boolean', default: false },
@@ -61,7 +64,7 @@ const first = number('seed', values.seed);
 const count = number('count', values.count);
 const timeoutMs = number('minutes', values.minutes) * 60_000;
 const jobs = number('jobs', values.jobs);
-const baseline = number('baseline', values.baseline);
+const baseline = values.baseline === '0' ? 0 : number('baseline', values.baseline);
 const mutants = readMutants(values.only.split(',').filter((part) => part !== ''), values.folder);
 if (mutants.length === 0) fail(`no mutant's name contains '${values.only}'`);
 
@@ -73,41 +76,60 @@ const say = (text: string): void => {
   process.stderr.write(`${text}\n`);
 };
 
+const begun = Date.now();
 prepareScratch();
 const judge = new Judge(unmutated);
-const found = await judge.learn(first, baseline, jobs, timeoutMs, (lives, so) => tell(`unmutated core: ${lives} lives, ${so} found`));
-say(found === 0 ? `unmutated core: clean over ${baseline} lives` : `unmutated core: ${found} findings in ${baseline} lives; a mutant has to stand out from these`);
+if (!values['lives-only']) {
+  const failing = await judge.learnScenarios(timeoutMs);
+  say(`unmutated core: ${judge.scenarioFiles.length} scenarios hold${failing.length === 0 ? '' : `; these fail and say nothing: ${failing.join(', ')}`}`);
+}
+if (baseline > 0) {
+  const found = await judge.learn(first, baseline, jobs, timeoutMs, (lives, so) => tell(`unmutated core: ${lives} lives, ${so} found`));
+  say(found === 0 ? `unmutated core: clean over ${baseline} lives` : `unmutated core: ${found} findings in ${baseline} lives; a mutant has to stand out from these`);
+}
 
 interface Row {
   readonly mutant: Mutant;
   readonly verdict: Verdict | undefined;
   readonly error: string;
 }
-const rows: Row[] = [];
-for (const [index, mutant] of mutants.entries()) {
-  const where = `${index + 1}/${mutants.length} ${mutant.name}`;
-  tell(`${where}: builds`);
-  let row: Row;
+
+async function examine(bench: Bench, mutant: Mutant, where: string): Promise<Row> {
   try {
-    const program = await buildMutant(mutant);
-    row = { mutant, verdict: await hunt(program, judge, first, count, jobs, timeoutMs, (lives) => tell(`${where}: ${lives} lives`)), error: '' };
+    const program = await bench.build(mutant);
+    const seen = values['lives-only'] ? undefined : await tryScenarios(program, judge, timeoutMs);
+    const verdict = seen ?? (await hunt(program, judge, first, count, timeoutMs, (lives) => tell(`${where}: ${lives} lives`)));
+    return { mutant, verdict, error: '' };
   } catch (error) {
-    row = { mutant, verdict: undefined, error: error instanceof Error ? error.message : String(error) };
+    return { mutant, verdict: undefined, error: error instanceof Error ? error.message : String(error) };
   }
-  rows.push(row);
-  const { verdict } = row;
-  if (verdict === undefined) say(`${where}: NOT BUILT: ${row.error}`);
-  else if (verdict.killed) say(`${where}: ${verdict.rule}, ${verdict.lives} lives (seed ${verdict.seed})`);
-  else say(`${where}: SURVIVES ${verdict.played} lives${verdict.text === '' ? '' : ` (no more than without it: ${verdict.text})`}`);
-  if (values.json) process.stdout.write(`${JSON.stringify({ name: mutant.name, sentence: mutant.sentence, error: row.error, ...verdict })}\n`);
 }
+
+const needed = (verdict: Verdict): string => `${verdict.needed} ${verdict.by.startsWith('seed ') ? (verdict.needed === 1 ? 'life' : 'lives') : verdict.needed === 1 ? 'scenario' : 'scenarios'}`;
+
+const rows: Row[] = [];
+let next = 0;
+async function work(bench: Bench): Promise<void> {
+  for (let index = next++; index < mutants.length; index = next++) {
+    const mutant = mutants[index] as Mutant;
+    const where = `${index + 1}/${mutants.length} ${mutant.name}`;
+    const row = await examine(bench, mutant, where);
+    rows[index] = row;
+    const { verdict } = row;
+    if (verdict === undefined) say(`${where}: NOT BUILT: ${row.error}`);
+    else if (verdict.killed) say(`${where}: ${verdict.rule}, ${verdict.by} (${needed(verdict)})`);
+    else say(`${where}: SURVIVES ${verdict.played} lives${verdict.text === '' ? '' : ` (no more than without it: ${verdict.text})`}`);
+    if (values.json) process.stdout.write(`${JSON.stringify({ name: mutant.name, sentence: mutant.sentence, error: row.error, ...verdict })}\n`);
+  }
+}
+await Promise.all(Array.from({ length: Math.min(jobs, mutants.length) }, (_, worker) => work(new Bench(`bench-${worker}`))));
 
 const alive = rows.filter(({ verdict }) => verdict?.killed !== true);
 if (!values.json) {
-  const cells = rows.map(({ mutant, verdict }) => [mutant.name, verdict === undefined ? 'NOT BUILT' : verdict.killed ? verdict.rule : 'SURVIVES',
-    verdict === undefined ? '' : String(verdict.killed ? verdict.lives : verdict.played), ` ${mutant.sentence}`]);
-  const table = align([['mutant', 'killed by', 'lives'], ...cells.map((row) => row.slice(0, 3))]);
-  process.stdout.write(`${table.map((line, row) => (row === 0 ? line : `${line} ${cells[row - 1]?.[3] ?? ''}`)).join('\n')}\n`);
-  process.stdout.write(`${rows.length} mutants, ${rows.length - alive.length} killed, ${alive.length} survive or do not build\n`);
+  const cells = rows.map(({ mutant, verdict }) => [mutant.name, verdict === undefined ? 'NOT BUILT' : verdict.killed ? verdict.rule : 'SURVIVES', verdict?.by ?? '',
+    verdict === undefined ? '' : verdict.killed ? needed(verdict) : `${verdict.played} lives`, ` ${mutant.sentence}`]);
+  const table = align([['mutant', 'killed by', 'in', 'needed'], ...cells.map((row) => row.slice(0, 4))]);
+  process.stdout.write(`${table.map((line, row) => (row === 0 ? line : `${line} ${cells[row - 1]?.[4] ?? ''}`)).join('\n')}\n`);
+  process.stdout.write(`${rows.length} mutants, ${rows.length - alive.length} killed, ${alive.length} survive or do not build, ${Math.round((Date.now() - begun) / 1000)} s\n`);
 }
 process.exitCode = alive.length === 0 ? 0 : 1;
