@@ -85,6 +85,7 @@ void Application::Submit(int node, BlockOp op, uint32_t volume, uint64_t sector,
       ++reads;
     } else {
       o.write = m.Begin(sector, sectors, op != BlockOp::kWrite, fua && op == BlockOp::kWrite);
+      o.fua = fua && op == BlockOp::kWrite;
       if (op == BlockOp::kWrite) {
         o.data = TakeBuffer(o.bytes);
         FillContent(o.data, o.write, sector, sectors);
@@ -135,8 +136,29 @@ void Application::OnCompleted(Node& node, uint16_t volume, uint64_t tag, int err
       m.End(o.write, error == 0);
       break;
   }
-  if (error == 0 && o.op != BlockOp::kRead && on_acknowledged) on_acknowledged(node.index(), volume);
+  if (error == 0 && o.op != BlockOp::kRead && on_acknowledged) on_acknowledged(node.index(), volume, tag, o.op == BlockOp::kFlush);
+  if (error == 0 && o.op == BlockOp::kFlush) CheckSafe(volume, "a flush was answered");
+  if (error == 0 && o.fua) CheckSafe(volume, "a FUA write was answered");
   GiveBuffer(o.data, o.bytes);
+}
+
+/// What the answer has just made safe is durable wherever it counts.
+void Application::CheckSafe(uint32_t volume, const char* what) {
+  if (!check_contents || !holders) return;
+  const Model& m = *models_[volume];
+  const uint32_t holders_now = holders(volume);
+  for (int i = 0; i < 2; ++i) {
+    if ((holders_now >> i & 1) == 0) continue;
+    const uint8_t* durable = world_.node(i).disk(volume).durable();
+    for (const Model::Range& r : m.newly_safe()) {
+      for (uint64_t s = r.sector; s < r.sector + r.sectors; ++s) {
+        const std::string bad = m.CheckDurable(durable + s * 512, s);
+        if (bad.empty()) continue;
+        findings_.Report("acknowledged", std::string(what) + ", but a loss of power would take it from node " + world_.node(i).name() + " volume " + std::to_string(volume) + ": " + bad);
+        return;
+      }
+    }
+  }
 }
 
 void Application::OnDied(Node& node, bool) {

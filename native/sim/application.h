@@ -30,8 +30,10 @@ class Application : public Observer {
   /// May node i have been replaced without knowing it yet? Then what it reads may be old: a promotion asks the register, and no clock tells
   /// the one that was cut off in time. It acknowledges no write.
   std::function<bool(int node)> may_be_replaced;
-  /// A write was acknowledged by node i.
-  std::function<void(int node, uint32_t volume)> on_acknowledged;
+  /// A write (or a flush) was acknowledged by node i.
+  std::function<void(int node, uint32_t volume, uint64_t tag, bool flush)> on_acknowledged;
+  /// Which nodes have every acknowledged write, a bit for each: what a flush or FUA answers for has to be durable on their disks.
+  std::function<uint32_t(uint32_t volume)> holders;
   uint64_t writes = 0, reads = 0, errors = 0;
 
   void OnCompleted(Node& node, uint16_t volume, uint64_t tag, int error) override;
@@ -46,7 +48,9 @@ class Application : public Observer {
     uint64_t write = 0;       // of the model
     uint64_t begun = 0;
     uint8_t* data = nullptr;
+    bool fua = false;
   };
+  void CheckSafe(uint32_t volume, const char* what);
   uint8_t* TakeBuffer(uint32_t bytes);
   void GiveBuffer(uint8_t* data, uint32_t bytes);
 

@@ -33,6 +33,18 @@ class Drive {
   void EndFlush(uint64_t begun);
   /// The power goes: of the writes that are not durable any subset of sectors survives.
   void PowerLoss(Rng& rng);
+  /// As it would be found after a loss of power of which nothing survived that was not durable.
+  const uint8_t* durable() const { return memory_->durable; }
+  /// Calls f(sequence, sector, sectors, content or null for zeroes) for every write that a loss of power may take away, oldest first.
+  template <typename F>
+  void ForEachPending(F f) const {
+    for (size_t i = head_; i < journal_.size(); ++i) {
+      const Entry& e = journal_[i];
+      f(e.sequence, e.sector, e.sectors, e.content == kZeroes ? nullptr : content_.data() + e.content);
+    }
+  }
+  /// Number of the last write of that sector that is durable; compare with ForEachPending's.
+  uint64_t DurableSequence(uint64_t sector) const { return memory_->DurableSequence(sector); }
   /// Everything as it stands is durable (set-up).
   void Settle() { EndFlush(sequence_); }
 

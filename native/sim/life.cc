@@ -25,23 +25,30 @@ void Statistics::Add(const Statistics& o) {
 }
 
 Life::Life(const Scenario& scenario, Coverage* coverage, bool trace)
-    : options_(scenario.options), steps_(scenario.steps), mirror_(findings_, scenario.options.volumes), complaints_(findings_),
+    : options_(scenario.options), steps_(scenario.steps), complaints_(findings_),
       rng_(scenario.options.seed * 0xa0761d6478bd642full + 11) {
   world_ = std::make_unique<World>(options_.disk_bytes, options_.seed, [this](ResourceConfig& c, int) { Configure(options_, c); });
   world_->trace = trace;
   world_->disk_delay = options_.disk_delay_us == 0 ? 1 : options_.disk_delay_us;
   world_->net_delay = options_.net_delay_us;
   if (options_.window_bytes != 0) world_->Rough(options_.window_bytes);
+  mirror_ = std::make_unique<MirrorChecker>(*world_, findings_, options_.volumes);
   application_ = std::make_unique<Application>(*world_, findings_, options_.volumes, options_.disk_bytes);
   application_->check_contents = options_.rules != Rules::kAnarchy;
-  application_->on_acknowledged = [this](int node, uint32_t volume) { OnAcknowledged(node, volume); };
+  application_->on_acknowledged = [this](int node, uint32_t volume, uint64_t tag, bool flush) { OnAcknowledged(node, volume, tag, flush); };
+  application_->holders = [this](uint32_t volume) { return holders_[volume]; };
   if (options_.rules == Rules::kArbiter) application_->may_be_replaced = [this](int node) { return (Apart() >> (1 - node) & 1) != 0; };
   one_server_ = std::make_unique<OneServerChecker>(*world_, findings_, options_.volumes, options_.rules == Rules::kArbiter);
   generations_ = std::make_unique<GenerationsChecker>(*world_, findings_, options_.volumes);
   tracked_ = std::make_unique<TrackedChecker>(*world_, findings_);
+  world_->on_step = [this] {
+    if (world_->now < watch_until_) CheckCrash("while watched");
+  };
+  const bool fencing = options_.rules == Rules::kArbiter || options_.fencing != core::Fencing::kDontCare;
+  alone_ = std::make_unique<AloneChecker>(*world_, findings_, options_.volumes, fencing);
   bounds_ = std::make_unique<BoundsChecker>(*world_, findings_);
   if (options_.rules == Rules::kArbiter) arbitration_ = std::make_unique<Arbitration>(*world_, options_.volumes);
-  world_->observers = {this, application_.get(), &mirror_, &complaints_, one_server_.get()};
+  world_->observers = {this, application_.get(), mirror_.get(), &complaints_, one_server_.get(), alone_.get()};
   if (arbitration_) world_->observers.push_back(arbitration_.get());
   if (coverage != nullptr) world_->observers.push_back(coverage);
   for (int i = 0; i < 2; ++i) {
@@ -68,7 +75,7 @@ std::string Life::Run() {
   s.writes = application_->writes;
   s.reads = application_->reads;
   s.errors = application_->errors;
-  s.handshakes = mirror_.handshakes;
+  s.handshakes = mirror_->handshakes;
   s.tracked_checks = tracked_->checks;
   s.parted = parted_;
   s.found = findings_.any();
@@ -141,8 +148,20 @@ bool Life::Quiet() {
   return false;
 }
 
+/// What a crash right now would leave.
+void Life::CheckCrash(const char* when) {
+  if (options_.rules == Rules::kAnarchy || trouble_ || findings_.any()) return;
+  tracked_->Check(when);
+  if (!findings_.any()) tracked_->Check(when, TrackedChecker::Loss::kPower);
+}
+
 void Life::CheckNow() {
-  if (options_.rules != Rules::kAnarchy && !trouble_) tracked_->Check("at a check");
+  CheckCrash("at a check");
+  for (uint32_t v = 0; v < options_.volumes && application_->check_contents; ++v) {
+    for (int i = 0; i < 2; ++i) {
+      if ((holders_[v] >> i & 1) != 0) CheckDurable(*world_, *application_, findings_, i, v, "at a check");
+    }
+  }
   if (!InSync() || !Quiet()) return;
   CheckEqual(*world_, findings_, "while Connected and idle");
   generations_->AtRest();
@@ -156,6 +175,9 @@ void Life::OnLog(Node& node, int volume, const std::string& text) {
     const size_t at = text.find('[');
     if (at != std::string::npos) will_sync_[node.index()][volume] = std::strtoull(text.c_str() + at + 1, nullptr, 10);
   }
+  if (text.find("uuid_compare()=-100 ") == 0 || text.find("uuid_compare()=100 ") == 0) {
+    if (options_.rules == Rules::kOracle && Apart() != 3 && !trouble_) findings_.Report("generations", "identifiers of a split brain (" + text + ") though only one node was Primary apart from the other");
+  }
   if (text.find("Split-Brain detected but") != std::string::npos) {
     if (volume >= 0) split_brain_ |= 1u << volume;  // said once more of the connection
     ++statistics_.split_brains;
@@ -168,8 +190,13 @@ void Life::OnLog(Node& node, int volume, const std::string& text) {
 void Life::OnState(Node& node, uint16_t volume, const State& before) {
   const int i = node.index();
   const State& s = node.state(volume);
+  LookForState(i, volume, before);
+  one_server_->trouble = trouble_ || options_.rules == Rules::kAnarchy;
   if (s.conn == Conn::kSyncTarget && before.conn != Conn::kSyncTarget) ++statistics_.resyncs;
-  if (before.role == Role::kPrimary && s.role != Role::kPrimary) last_primary_ = i;
+  if (before.role == Role::kPrimary && s.role != Role::kPrimary) {
+    last_primary_ = i;
+    application_->model(volume).ForgetDoubtful();
+  }
   if (before.role != Role::kPrimary && s.role == Role::kPrimary && !forcing_ && before.conn < Conn::kConnected && s.conn < Conn::kConnected &&
       (before.disk == CoreDisk::kInconsistent || before.disk == CoreDisk::kOutdated)) {
     findings_.Report("served", std::string("node ") + node.name() + " becomes Primary alone, without force, on a disk that was not UpToDate: " + DescribeState(before));
@@ -300,6 +327,8 @@ void Life::Do(const Step& step) {
     case Verb::kCheck: CheckNow(); break;
     case Verb::kArbiter: ArbiterStep(step); break;
     case Verb::kAtPacket:
+    case Verb::kAtState:
+    case Verb::kWatch:
     case Verb::kRelease:
     case Verb::kSnapshot:
     case Verb::kRollBack:
@@ -333,6 +362,10 @@ void Life::Wind() {
     if (t.line == 0) continue;
     findings_.Report("scenario", "line " + std::to_string(t.line) + ": " + core::CommandName(static_cast<core::Command>(t.command)) + " never came");
   }
+  for (const StateTrigger& t : state_triggers_) {
+    if (t.line != 0) findings_.Report("scenario", "line " + std::to_string(t.line) + ": " + core::ConnName(t.conn) + " never came");
+  }
+  state_triggers_.clear();
   for (int i = 0; i < 2; ++i) {
     world_->Release(i);
     world_->Stall(i, 0);

@@ -7,6 +7,7 @@
 
 #include "sim/application.h"
 #include "sim/arbiter.h"
+#include "sim/checkers/alone.h"
 #include "sim/checkers/bounds.h"
 #include "sim/checkers/complaints.h"
 #include "sim/checkers/generations.h"
@@ -25,6 +26,10 @@ struct Statistics {
   uint64_t parted = 0;         // lives that ended where only an operator can go on (several disks lost one after the other), and said so
   void Add(const Statistics& o);
 };
+
+/// What happens a while after a node has come into a connection state.
+enum class AtState : uint8_t { kCrash, kPowerLoss, kReset, kCut, kCheck };
+inline constexpr const char* kAtStateNames[] = {"crash", "power-loss", "reset", "cut", "check"};
 
 class Life : private Observer {
  public:
@@ -57,14 +62,16 @@ class Life : private Observer {
   void ArbiterStep(const Step& step);
   void Elect(int node);
   void Promote(int node, bool force = false);
-  void Demote(int node);
+  void Demote(int node, bool now = false);
   void Attach(int node);
   void Mend(int node);
   void CheckNow();
+  void CheckCrash(const char* when);
   void AlignProtocol();
   void Solve();
   // ---- scenarios (life_scenes.cc) ----
   void Scene(const Step& step);
+  void LookForState(int node, uint16_t volume, const core::State& before);
   void Load(int node, uint64_t sector, uint64_t span, core::TimeUs every);
   bool Condition(const std::string& text, std::string& why);
   bool NodeCondition(Node& n, const std::string& words, std::string& why);
@@ -78,7 +85,7 @@ class Life : private Observer {
   bool HoldersInReach();
   uint32_t Apart() const { return apart_[0] | apart_[1]; }
   bool LostAlready(uint32_t volume) const;
-  void OnAcknowledged(int node, uint32_t volume);
+  void OnAcknowledged(int node, uint32_t volume, uint64_t tag, bool flush);
 
   void OnLog(Node& node, int volume, const std::string& text) override;
   void OnState(Node& node, uint16_t volume, const core::State& before) override;
@@ -98,9 +105,10 @@ class Life : private Observer {
   std::unique_ptr<World> world_;
   std::unique_ptr<Application> application_;
   std::unique_ptr<Arbitration> arbitration_;
-  MirrorChecker mirror_;
+  std::unique_ptr<MirrorChecker> mirror_;
   ComplaintsChecker complaints_;
   std::unique_ptr<OneServerChecker> one_server_;
+  std::unique_ptr<AloneChecker> alone_;
   std::unique_ptr<GenerationsChecker> generations_;
   std::unique_ptr<TrackedChecker> tracked_;
   std::unique_ptr<BoundsChecker> bounds_;
@@ -119,6 +127,15 @@ class Life : private Observer {
   uint32_t split_brain_ = 0;         // volumes
   bool trouble_ = false, forced_resync_ = false, parted_ = false;
   bool waits_ = true;                // the next command is waited for
+  struct StateTrigger {
+    int node;
+    core::Conn conn;
+    AtState what;
+    core::TimeUs after, heal;
+    int line;                        // of the scenario that asked for it
+  };
+  std::vector<StateTrigger> state_triggers_;
+  core::TimeUs watch_until_ = 0;
   uint64_t load_left_ = 0;
   Drive::Image image_[2];            // volume 0 as of the last snapshot
   uint64_t remembered_[2] = {0, 0};  // current identifiers

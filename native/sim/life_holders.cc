@@ -49,9 +49,9 @@ void Life::Keep(int i) {
   }
 }
 
-void Life::OnAcknowledged(int node, uint32_t volume) {
+void Life::OnAcknowledged(int node, uint32_t volume, uint64_t tag, bool flush) {
   const State& s = N(node).state(volume);
-  one_server_->Acknowledged(node, volume);
+  one_server_->Acknowledged(node, volume, tag, flush);
   uint32_t has = 0;
   if (s.disk == CoreDisk::kUpToDate) has |= 1u << node;
   if (s.conn >= Conn::kConnected && s.pdsk == CoreDisk::kUpToDate) has |= 1u << (1 - node);
@@ -65,7 +65,7 @@ void Life::OnAcknowledged(int node, uint32_t volume) {
     }
   }
   set_aside_[volume] &= has;
-  if (LostAlready(volume)) application_->model(volume).ForgetUnflushed();
+  if (LostAlready(volume)) application_->model(volume).DoubtUnflushed();
 }
 
 /// After OnAcknowledged: the only node that had it lost its power before we knew.
@@ -82,7 +82,8 @@ void Life::OnDied(Node& node, bool power) {
   world_->Note(std::string(power ? "power loss of " : "crash of ") + node.name());
   for (uint32_t v = 0; v < options_.volumes && power; ++v) {
     // Alone as Primary its generation rules when it comes back, with what its cache did not lose.
-    if ((holders_[v] & ~(1u << i)) == 0 || (Apart() >> i & 1) != 0) application_->model(v).ForgetUnflushed();
+    if ((Apart() >> i & 1) != 0) application_->model(v).ForgetUnflushed();
+    else if ((holders_[v] & ~(1u << i)) == 0) application_->model(v).DoubtUnflushed();  // a Primary without a disk is still there, and may flush
     if ((holders_[v] & ~(1u << i)) != 0) holders_[v] &= ~(1u << i);
     set_aside_[v] &= ~(1u << i);
     spared_[v] &= ~(1u << i);
@@ -90,9 +91,10 @@ void Life::OnDied(Node& node, bool power) {
   if (power) lost_power_ |= 1u << i;
   if (power && (served || last_primary_ == i)) powerless_primary_ = i;
   if (options_.protocol != ReplicationProtocol::kC) application_->ForgetUnflushed();
+  for (uint32_t v = 0; v < options_.volumes && served; ++v) application_->model(v).ForgetDoubtful();
   if (served) last_primary_ = i;
   was_primary_ &= ~(1u << i);
-  if (options_.rules != Rules::kAnarchy && !trouble_ && !findings_.any()) tracked_->Check("after a crash");
+  CheckCrash("after a crash");
 }
 
 }  // namespace drbdts::sim

@@ -110,6 +110,20 @@ bool ParseAtPacket(const std::string& text, uint16_t& command, size_t& what) {
   return false;
 }
 
+bool ParseAtState(const std::string& text, Conn& conn, size_t& what) {
+  std::istringstream words(text);
+  std::string name, action, more;
+  words >> name >> action;
+  const auto found = std::find(std::begin(kAtStateNames), std::end(kAtStateNames), action);
+  if (words >> more || found == std::end(kAtStateNames)) return false;
+  what = static_cast<size_t>(found - std::begin(kAtStateNames));
+  for (int i = 0; i <= static_cast<int>(Conn::kBehind); ++i) {
+    conn = static_cast<Conn>(i);
+    if (name == ConnName(conn)) return true;
+  }
+  return false;
+}
+
 std::string CheckWords(const Step& step) {
   uint16_t command;
   size_t what;
@@ -122,6 +136,10 @@ std::string CheckWords(const Step& step) {
     }
     case Verb::kArbiter: return In(kArbiterWords, step.text) ? "" : "unknown arbiter step '" + step.text + "'; expected " + List(kArbiterWords);
     case Verb::kAtPacket: return ParseAtPacket(step.text, command, what) ? "" : "expected PACKET (P_DATA, ...) and one of " + List(kAtPacketNames) + ", got '" + step.text + "'";
+    case Verb::kAtState: {
+      Conn conn;
+      return ParseAtState(step.text, conn, what) ? "" : "expected CONNECTION-STATE (SyncSource, ...) and one of " + List(kAtStateNames) + ", got '" + step.text + "'";
+    }
     case Verb::kWrite:
     case Verb::kRead:
     case Verb::kFlush:
@@ -154,6 +172,15 @@ void Life::Scene(const Step& step) {
       world_->At(t);
       break;
     }
+    case Verb::kAtState: {
+      StateTrigger t{i, Conn::kConnected, AtState::kCheck, step.argument[0], step.argument[1], step.line};
+      size_t what = 0;
+      if (!ParseAtState(step.text, t.conn, what)) break;
+      t.what = static_cast<AtState>(what);
+      state_triggers_.push_back(t);
+      break;
+    }
+    case Verb::kWatch: watch_until_ = world_->now + step.argument[0]; break;
     case Verb::kRelease: world_->Release(i); break;
     case Verb::kSnapshot: image_[i] = n.disk().Save(); break;
     case Verb::kRollBack:
@@ -192,6 +219,30 @@ void Life::Scene(const Step& step) {
       for (int k = 0; k < 2; ++k) remembered_[k] = N(k).alive() ? WithoutRoleBit(N(k).snap().uuids.current) : 0;
       break;
     default: break;
+  }
+}
+
+/// Called from inside a core: what is to happen has to wait until it is done.
+void Life::LookForState(int node, uint16_t volume, const State& before) {
+  const Conn conn = N(node).state(volume).conn;
+  if (state_triggers_.empty() || conn == before.conn) return;
+  for (size_t i = 0; i < state_triggers_.size(); ++i) {
+    const StateTrigger t = state_triggers_[i];
+    if (t.node != node || t.conn != conn) continue;
+    state_triggers_.erase(state_triggers_.begin() + static_cast<long>(i--));
+    world_->At(world_->now + t.after, [this, t] {
+      world_->Note(std::string("after ") + ConnName(t.conn) + " of " + N(t.node).name() + ": " + kAtStateNames[static_cast<size_t>(t.what)]);
+      switch (t.what) {
+        case AtState::kCrash: Die(t.node, false); break;
+        case AtState::kPowerLoss: Die(t.node, true); break;
+        case AtState::kReset: world_->DropAll(); break;
+        case AtState::kCut:
+          world_->Cut();
+          if (t.heal != 0) world_->At(world_->now + t.heal, [this] { world_->Heal(); });
+          break;
+        case AtState::kCheck: CheckCrash("at a state"); break;
+      }
+    });
   }
 }
 

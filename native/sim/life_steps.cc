@@ -66,9 +66,9 @@ int Life::Command(int i, Kind kind, const std::function<void(AdminCommand&)>& se
 void Life::Promote(int i, bool force) {
   const int before = last_primary_;
   const bool in_sync = InSync();
-  forcing_ = force;
+  forcing_ = alone_->forcing = force;
   const int code = Command(i, Kind::kPrimary, [force](AdminCommand& c) { c.force = force; });
-  forcing_ = false;
+  forcing_ = alone_->forcing = false;
   if (code < 1) return;
   for (uint32_t v = 0; v < options_.volumes && Primary(i); ++v) {
     if (N(i).state(v).conn < Conn::kConnected && N(i).device_up) served_[v] |= 1u << i;
@@ -80,9 +80,10 @@ void Life::Promote(int i, bool force) {
   }
 }
 
-void Life::Demote(int i) {
-  world_->Until([&] { return application_->open(i) == 0 || findings_.any() || !N(i).alive(); }, 5 * kSec);
-  if (application_->open(i) != 0 || !Primary(i)) return;
+/// `now`: while requests may be open.
+void Life::Demote(int i, bool now) {
+  if (!now) world_->Until([&] { return application_->open(i) == 0 || findings_.any() || !N(i).alive(); }, 5 * kSec);
+  if ((application_->open(i) != 0 && !now) || !Primary(i)) return;
   Command(i, Kind::kSecondary);
 }
 
@@ -129,6 +130,7 @@ void Life::Admin(const Step& step) {
   const uint64_t sectors = step.argument[1];
   std::string argument;
   waits_ = true;
+  bool now = false;
   while (words >> word) {
     if (word == "force") flags.force = true;
     else if (word == "discard-my-data") flags.discard_my_data = true;
@@ -136,6 +138,7 @@ void Life::Admin(const Step& step) {
     else if (word == "tentative") flags.tentative = true;
     else if (word == "assume-clean") flags.assume_clean = true;
     else if (word == "async") waits_ = false;
+    else if (word == "now") now = true;
     else argument = word;
   }
   const auto set = [flags, sectors](AdminCommand& c) {
@@ -165,7 +168,7 @@ void Life::Admin(const Step& step) {
     }
   } else if (verb == "disconnect") Command(i, Kind::kDisconnect, set);
   else if (verb == "primary") Promote(i, flags.force);
-  else if (verb == "secondary") Demote(i);
+  else if (verb == "secondary") Demote(i, now);
   else if (verb == "invalidate") {
     if (!options_.big() && (!careful || (Holds(other) && connected))) risky(i, Kind::kInvalidate);
   } else if (verb == "invalidate-remote") {

@@ -72,6 +72,7 @@ void Model::End(WriteId id, bool acknowledged) {
   if (it == open_.end()) return;
   const Write w = it->second;
   open_.erase(it);
+  newly_safe_.clear();
   Now();
   for (uint64_t s = w.sector; s < w.sector + w.sectors; ++s) {
     for (Value& v : At(s)) {
@@ -80,32 +81,44 @@ void Model::End(WriteId id, bool acknowledged) {
       v.fate = !acknowledged ? Fate::kPerhaps : w.fua ? Fate::kDurable : Fate::kAcknowledged;
     }
   }
-  if (acknowledged && !w.fua) unsafe_.push_back({id, clock_, w.sector, w.sectors});
+  if (acknowledged && !w.fua) unsafe_.push_back({id, clock_, w.sector, w.sectors, false});
+  if (acknowledged && w.fua) newly_safe_.push_back({w.sector, w.sectors});
 }
 
 void Model::Safe(uint64_t sector, WriteId id) {
   for (Value& v : At(sector)) {
-    if (v.id == id && v.fate == Fate::kAcknowledged) v.fate = Fate::kDurable;
+    if (v.id == id && (v.fate == Fate::kAcknowledged || v.fate == Fate::kPerhaps)) v.fate = Fate::kDurable;
   }
 }
 
 void Model::Flushed(uint64_t begun) {
+  newly_safe_.clear();
   std::erase_if(unsafe_, [&](const Unsafe& u) {
     if (u.acknowledged >= begun) return false;
     for (uint64_t s = u.sector; s < u.sector + u.sectors; ++s) Safe(s, u.id);
+    newly_safe_.push_back({u.sector, u.sectors});
     return true;
   });
 }
 
 void Model::ForgetUnflushed() {
-  for (const Unsafe& u : unsafe_) {
+  DoubtUnflushed();
+  unsafe_.clear();
+}
+
+void Model::ForgetDoubtful() {
+  std::erase_if(unsafe_, [](const Unsafe& u) { return u.doubtful; });
+}
+
+void Model::DoubtUnflushed() {
+  for (Unsafe& u : unsafe_) {
+    u.doubtful = true;
     for (uint64_t s = u.sector; s < u.sector + u.sectors; ++s) {
       for (Value& v : At(s)) {
         if (v.id == u.id && v.fate == Fate::kAcknowledged) v.fate = Fate::kPerhaps;
       }
     }
   }
-  unsafe_.clear();
   ForgetSeen();
 }
 
@@ -121,14 +134,14 @@ void Model::ReadEnds(uint64_t begun) {
 }
 
 /// The value with this content that such a read may return; null if there is none.
-const Model::Value* Model::Match(const std::vector<Value>& values, WriteId id, uint64_t begun, bool& known) const {
+const Model::Value* Model::Match(const std::vector<Value>& values, WriteId id, uint64_t begun, bool& known, Fate binds) const {
   for (size_t i = values.size(); i-- > 0;) {
     const Value& v = values[i];
     if (v.id != id && !(id == 0 && v.zero)) continue;
     known = true;
     bool over = false;
     for (const Value& o : values) {
-      const bool binding = (o.fate >= Fate::kAcknowledged && o.ended < begun) || (o.seen != 0 && o.seen < begun && o.fate != Fate::kPerhaps);
+      const bool binding = (o.fate >= binds && o.ended < begun) || (binds == Fate::kAcknowledged && o.seen != 0 && o.seen < begun && o.fate != Fate::kPerhaps);
       if (binding && o.begun > v.ended) {
         over = true;
         break;
@@ -148,13 +161,16 @@ std::string Model::Explain(const std::vector<Value>& values, uint64_t sector, Wr
   return text;
 }
 
-std::string Model::Check(const uint8_t* content, uint64_t sector, uint64_t begun) const {
+std::string Model::Check(const uint8_t* content, uint64_t sector, uint64_t begun) const { return Check(content, sector, begun, Fate::kAcknowledged); }
+std::string Model::CheckDurable(const uint8_t* content, uint64_t sector) const { return Check(content, sector, kOpenEnd, Fate::kDurable); }
+
+std::string Model::Check(const uint8_t* content, uint64_t sector, uint64_t begun, Fate binds) const {
   const uint64_t id = IdentifyContent(content, sector);
   if (id == kBadContent) return "sector " + std::to_string(sector) + " holds bytes that nobody wrote there";
   const std::vector<Value>* values = Find(sector);
   if (values == nullptr) return id == 0 ? "" : "sector " + std::to_string(sector) + " was never written and holds write " + std::to_string(id);
   bool known = false;
-  return Match(*values, id, begun, known) != nullptr ? "" : Explain(*values, sector, id, known);
+  return Match(*values, id, begun, known, binds) != nullptr ? "" : Explain(*values, sector, id, known);
 }
 
 std::string Model::Read(const uint8_t* content, uint64_t sector, uint64_t begun) {

@@ -28,9 +28,20 @@ class Model {
   void Flushed(uint64_t begun);
   /// What was acknowledged but never flushed may be gone from now on.
   void ForgetUnflushed();
+  /// The same, but whoever wrote it is still there and may flush: if that succeeds, it has to be there. If it fails, or ForgetDoubtful() is
+  /// called because nobody can ask any more, it is forgotten.
+  void DoubtUnflushed();
+  void ForgetDoubtful();
+  struct Range {
+    uint64_t sector, sectors;
+  };
+  /// What became safe from a loss of power with the last Flushed() or End().
+  const std::vector<Range>& newly_safe() const { return newly_safe_; }
 
   /// A read handed in at `begun` returned this for one sector. Empty, or why that cannot be.
   std::string Check(const uint8_t* content, uint64_t sector, uint64_t begun) const;
+  /// The same for what is durable: only what was flushed or written with FUA binds.
+  std::string CheckDurable(const uint8_t* content, uint64_t sector) const;
   /// As Check, and remembers that this was seen: no later read may return what it replaced (until Forget...).
   std::string Read(const uint8_t* content, uint64_t sector, uint64_t begun);
   /// A read is under way: history since then is kept.
@@ -58,12 +69,14 @@ class Model {
   struct Unsafe {
     WriteId id;
     uint64_t acknowledged, sector, sectors;
+    bool doubtful;
   };
   const std::vector<Value>* Find(uint64_t sector) const;
   std::vector<Value>& At(uint64_t sector);
   void Safe(uint64_t sector, WriteId id);
   void Prune(std::vector<Value>& values) const;
-  const Value* Match(const std::vector<Value>& values, WriteId id, uint64_t begun, bool& known) const;
+  const Value* Match(const std::vector<Value>& values, WriteId id, uint64_t begun, bool& known, Fate binds = Fate::kAcknowledged) const;
+  std::string Check(const uint8_t* content, uint64_t sector, uint64_t begun, Fate binds) const;
   std::string Explain(const std::vector<Value>& values, uint64_t sector, WriteId id, bool known) const;
 
   uint64_t clock_ = 0;
@@ -73,6 +86,7 @@ class Model {
   std::vector<uint32_t> written_;
   std::unordered_map<WriteId, Write> open_;
   std::vector<Unsafe> unsafe_;
+  std::vector<Range> newly_safe_;
   std::vector<uint64_t> reads_;
 };
 

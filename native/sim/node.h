@@ -77,6 +77,11 @@ class Node {
   std::string holders;                          // who holds the device
   int64_t clock_ppm = 0;                        // its monotonic clock runs this much faster
   TimeUs paused_until = 0;                      // the process gets no CPU before
+  /// Calls f(action, what its flush or preflush covers) for all I/O under way.
+  template <typename F>
+  void ForEachOpenIo(F f) const {
+    for (const uint32_t slot : io_open_) f(io_[slot].action, io_[slot].flush);
+  }
   std::array<core::PageArena*, 3> arenas() const { return {arena_[0].get(), arena_[1].get(), arena_[2].get()}; }
   /// Something the edges found wrong: I/O outside the disk, two writes to one sector at once, ...
   std::string violation;

@@ -129,6 +129,7 @@ const std::vector<Field>& Fields() {
       Number("max-epoch-size", &Options::max_epoch_size),
       Number("max-buffers", &Options::max_buffers),
       Number("al-extents", &Options::al_extents),
+      YesNo("al-updates", &Options::al_updates),
       Number("ping-int", &Options::ping_int_s),
       Number("timeout", &Options::timeout_ds),
       Number("window-bytes", &Options::window_bytes),
@@ -194,6 +195,7 @@ void Configure(const Options& o, ResourceConfig& c) {
   }
   if (o.resync_rate_kib != 0) first.options.resync_rate_kib = o.resync_rate_kib;
   first.options.al_extents = o.al_extents;
+  first.options.al_updates = o.al_updates;
   first.options.fencing = o.fencing;
   c.net.after_sb_0pri = o.after_sb[0];
   c.net.after_sb_1pri = o.after_sb[1];

@@ -29,7 +29,7 @@ struct Options {
   uint64_t disk_bytes = 2u << 20;
   uint32_t volumes = 1;
   core::ReplicationProtocol protocol = core::ReplicationProtocol::kC;
-  bool rle = true, csums = false, sha1 = false, integrity = false, auth = false, discard = true, fixed_rate = true;
+  bool rle = true, csums = false, sha1 = false, integrity = false, auth = false, discard = true, fixed_rate = true, al_updates = true;
   uint32_t max_epoch_size = 2048, al_extents = 67, ping_int_s = 10, timeout_ds = 60, max_buffers = 2048;
   uint64_t window_bytes = 0;         // 0: orderly delivery
   uint64_t disk_delay_us = 50;

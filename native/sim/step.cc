@@ -52,6 +52,8 @@ constexpr VerbInfo kVerbs[] = {
     {Verb::kUntil, "until", false, true, {}},
     {Verb::kExpect, "expect", false, true, {}},
     {Verb::kAtPacket, "at-packet", true, true, {"nth", nullptr, nullptr, nullptr}},
+    {Verb::kAtState, "at-state", true, true, {"after_us", "heal_us", nullptr, nullptr}},
+    {Verb::kWatch, "watch", false, false, {"us", nullptr, nullptr, nullptr}},
     {Verb::kRelease, "release", true, false, {}},
     {Verb::kSnapshot, "snapshot", true, false, {}},
     {Verb::kRollBack, "roll-back", true, false, {}},

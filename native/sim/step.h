@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "core/state.h"
 #include "core/units.h"
 #include "sim/options.h"
 
@@ -18,7 +19,7 @@ enum class Verb : uint8_t {
   kElect, kMove, kDemote, kCommand,
   kFault, kMend, kSlow, kDiskStall, kFull, kPause, kWait, kCheck, kArbiter,
   kUntil, kExpect,
-  kAtPacket, kRelease, kSnapshot, kRollBack, kNewDisk, kDiskSize, kModifyDisk, kLoad, kHandler, kRemember,
+  kAtPacket, kAtState, kWatch, kRelease, kSnapshot, kRollBack, kNewDisk, kDiskSize, kModifyDisk, kLoad, kHandler, kRemember,
 };
 
 struct Step {
@@ -34,6 +35,8 @@ struct Step {
 std::string CheckWords(const Step& step);
 /// The packet of that name (P_DATA, ...), and what is to happen; false if there is none.
 bool ParseAtPacket(const std::string& text, uint16_t& command, size_t& what);
+/// `CONNECTION-STATE WHAT` of kAtState; false if it is not that.
+bool ParseAtState(const std::string& text, core::Conn& conn, size_t& what);
 /// `+DELAY_US VERB [NODE] [WORD...] [KEY=NUMBER...]`
 std::string PrintStep(const Step& step);
 /// Empty, or what is wrong with the line and what was expected.

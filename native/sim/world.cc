@@ -131,6 +131,7 @@ bool World::Step() {
   }
   Network();
   BuryTheDead();
+  if (on_step) on_step();
   return true;
 }
 

@@ -26,6 +26,7 @@ class World {
   Rng rng;
   std::vector<Observer*> observers;
   bool trace = false;
+  std::function<void()> on_step;   // something happened
   uint64_t events = 0;       // things handed to a core
   bool livelock = false;     // a core asked to be called again and again without time going on
 

@@ -69,6 +69,7 @@ describe('what the simulator refuses', { skip: notBuilt }, () => {
     ['the name of a condition', 'expect in-sink\n', 1, /unknown condition 'in-sink'; expected in-sync/],
     ['a command', 'command A promote\n', 1, /unknown command 'promote'; expected .*primary/],
     ['a packet', 'at-packet A P_DATUM hold\n', 1, /expected PACKET \(P_DATA, \.\.\.\) and one of hold/],
+    ['a state', 'at-state A SyncSauce crash\n', 1, /expected CONNECTION-STATE \(SyncSource, \.\.\.\) and one of crash/],
     ['a step of the register', 'arbiter lots\n', 1, /unknown arbiter step 'lots'; expected slow/],
     ['an option', 'option protcol A\ncut\n', 1, /unknown option 'protcol'; known: .*protocol/],
     ['the value of an option', 'cut\noption protocol D\n', 2, /expected A, B or C for option protocol, got 'D'/],

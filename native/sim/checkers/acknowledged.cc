@@ -17,4 +17,15 @@ void CheckAcknowledged(World& world, Application& application, Findings& finding
   }
 }
 
+void CheckDurable(World& world, Application& application, Findings& findings, int node, uint32_t volume, const char* when) {
+  Node& n = world.node(node);
+  const Model& model = application.model(volume);
+  for (const uint64_t sector : model.sectors()) {
+    const std::string bad = model.CheckDurable(n.disk(volume).durable() + sector * 512, sector);
+    if (bad.empty()) continue;
+    findings.Report("acknowledged", std::string(when) + ": a loss of power would take from node " + n.name() + " volume " + std::to_string(volume) + " what was flushed: " + bad);
+    return;
+  }
+}
+
 }  // namespace drbdts::sim

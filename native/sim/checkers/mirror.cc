@@ -2,8 +2,6 @@
 
 #include <cstdlib>
 
-#include "sim/node.h"
-
 namespace drbdts::sim {
 
 namespace {
@@ -41,7 +39,13 @@ void MirrorChecker::OnLog(Node& node, int volume, const std::string& text) {
   }
 }
 
-void MirrorChecker::OnState(Node& node, uint16_t volume, const core::State&) {
+void MirrorChecker::OnState(Node& node, uint16_t volume, const core::State& before) {
+  using core::Conn;
+  const core::State &now = node.state(volume), &peer = world_.node(1 - node.index()).state(volume);
+  if ((before.conn == Conn::kSyncSource || before.conn == Conn::kPausedSyncS) && now.conn == Conn::kConnected && now.pdsk == core::Disk::kUpToDate &&
+      (peer.conn == Conn::kSyncTarget || peer.conn == Conn::kPausedSyncT)) {
+    findings_.Report("mirror", std::string("node ") + node.name() + " takes the resync of volume " + std::to_string(volume) + " as done while the other still is " + core::ConnName(peer.conn));
+  }
   Said& s = said_[volume];
   const core::Conn c = node.state(volume).conn;
   if (c < core::Conn::kWFReportParams) s.Forget(node.index());
