@@ -328,6 +328,7 @@ void ResourceImpl::AttachDone(Volume& v) {
   v.crashed_primary = (sb.flags & (kMdPrimaryInd | kMdCrashedPrimary)) != 0;
   v.peer_out = (sb.flags & kMdPeerOutdated) != 0;
   v.target_unknown = (sb.flags & kMdConnectedInd) != 0 && ResyncBegun(sb.uuids);
+  v.peer_out_asked = false;
   if (v.behind_peer) sb.flags &= ~(kMdConsistent | kMdWasUpToDate);  // whatever its generation says
   sb.magic = kMdMagicV08Unclean;
   sb.flags &= ~(kMdAlClean | kMdFullSync | kMdAlDisabled);

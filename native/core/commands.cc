@@ -163,7 +163,7 @@ void ResourceImpl::StepSuspend(bool suspend) {
     // By the administrator's word the peer is out; without that the rules would freeze the volume again at once.
     if (!suspend && v.state.susp_fen && s.conn < Conn::kConnected && s.pdsk > Disk::kOutdated) {
       s.pdsk = Disk::kOutdated;
-      v.peer_out = true;
+      v.peer_out = v.peer_out_asked = true;
     }
     Force(v, s);
   }

@@ -37,7 +37,7 @@ void ResourceImpl::StepPrimary() {
       forced = true;
       verdict = Decide(v.state, wanted, Context(v), out);
     }
-    const bool unconfirmed = v.config.options.fencing == Fencing::kResourceAndStonith && Ok(verdict) && v.state.conn < Conn::kConnected && !v.peer_out;
+    const bool unconfirmed = v.config.options.fencing == Fencing::kResourceAndStonith && Ok(verdict) && v.state.conn < Conn::kConnected && !v.peer_out_asked;
     const bool needs_fence = unconfirmed || verdict == Verdict::kPrimaryNoPeerOutdated || (verdict == Verdict::kNoUpToDateDisk && v.state.disk == Disk::kConsistent);
     if (needs_fence && v.config.options.fencing != Fencing::kDontCare) {
       if (substep == 0) {
@@ -49,7 +49,7 @@ void ResourceImpl::StepPrimary() {
       if (substep == 1) {
         if (handler_wanted != 0) return;
         if (handler_exit == 4 || handler_exit == 7 || handler_exit == 3) {
-          v.peer_out = true;
+          v.peer_out = v.peer_out_asked = true;
           State s = v.state;
           s.pdsk = handler_exit == 3 ? Disk::kInconsistent : Disk::kOutdated;
           if (s.disk == Disk::kConsistent) s.disk = Disk::kUpToDate;

@@ -19,7 +19,8 @@ uint32_t Complete(const State& s) {
 void ResourceImpl::FreezeForFencing(Volume& v, State& next) {
   if (v.config.options.fencing != Fencing::kResourceAndStonith) return;
   const uint32_t complete = Complete(next);
-  if (complete == kBoth) v.peer_out = false;
+  if (complete == kBoth) v.peer_out = v.peer_out_asked = false;
+  if ((complete & kSelf) != 0) v.self_out = false;
   if (next.role != Role::kPrimary) {
     v.fence_open = v.fence_due = next.susp_fen = false;
     return;
@@ -33,8 +34,10 @@ void ResourceImpl::FreezeForFencing(Volume& v, State& next) {
   const bool left = old.conn >= Conn::kConnected && next.conn < Conn::kConnected;
   // A promotion without connection has asked before.
   const uint32_t before = !promoted ? Complete(old) : next.conn >= Conn::kConnected ? kBoth : 0;
-  const bool lost = (before & ~complete) != 0 || (left && (v.fence_open || complete == kSelf));
-  if (lost && complete == kSelf && v.peer_out) {
+  // It lost its disk while the peer was away, and may have been confirmed to be the one that stays.
+  const bool found_peer = complete == kPeer && Complete(old) == 0 && !v.self_out;
+  const bool lost = (before & ~complete) != 0 || found_peer || (left && (v.fence_open || complete == kSelf));
+  if (lost && complete == kSelf && v.peer_out_asked) {
     // It was confirmed to be out before, and never came back in.
     if (next.conn < Conn::kConnected && next.pdsk > Disk::kOutdated) next.pdsk = Disk::kOutdated;
     next.susp_fen = old.susp_fen;
@@ -50,8 +53,7 @@ void ResourceImpl::FreezeForFencing(Volume& v, State& next) {
     v.fence_due = v.fence_open;
   } else if (next.susp_fen && !v.fence_open && next.conn < Conn::kConnected && !promoted && (complete & ~Complete(old)) == kSelf) {
     // Frozen since nobody's copy was in reach, and now ours is back.
-    if (v.peer_out) next.susp_fen = false;
-    else v.fence_open = v.fence_due = true;
+    v.fence_open = v.fence_due = true;
   }
 }
 
@@ -98,7 +100,8 @@ void ResourceImpl::OnFenceAnswer(Volume& v, int exit_code) {
   State s = v.state;
   if (out) {
     v.fence_open = false;
-    v.peer_out = !v.fence_self;
+    v.peer_out = v.peer_out_asked = !v.fence_self;
+    v.self_out = v.fence_self;
     if (!connected && !v.fence_self) s.pdsk = exit_code == 3 ? Disk::kInconsistent : Disk::kOutdated;
     // A peer whose disk is back has been compared with in the old generation.
     // A copy that is out itself begins no generation: that would look like a split brain to the one who serves.

@@ -308,7 +308,9 @@ struct Volume {
   bool fence_due = false;            // a handler is to be asked
   bool fence_again = false;          // things changed while one was running
   bool fence_self = false;           // it is our own disk
+  bool self_out = false;             // our own disk was confirmed to be out, and was not good since
   bool peer_out = false;             // the peer was confirmed to be out, and was not complete since
+  bool peer_out_asked = false;       // and that since our disk was attached: what a disk says may be from before it was itself out
   UuidSet corrected_uuids;           // own set as the comparison corrected it
   bool use_corrected = false;
   bool target_unknown = false;       // we died as SyncSource: the peer may have finished, and may share our current identifier

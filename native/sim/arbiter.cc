@@ -172,11 +172,12 @@ void Arbitration::OnState(Node& node, uint16_t volume, const State&) {
   if (s.conn == Conn::kConnected && s.disk == core::Disk::kUpToDate && s.pdsk == core::Disk::kUpToDate) Of(node.index(), volume).peer_lacks = false;
 }
 
-/// A member that lost its disk while it sees a good one that lacks nothing. Who was swapped out and not made complete since does not come
-/// back in by that.
+/// A member whose disk is not good while it sees one that lacks nothing, as the record says or because the two disks were compared. After a
+/// restart without the disk nobody knows whether one that is no member has what this one acknowledged alone.
 bool Arbitration::MustHandOver(int node, uint32_t volume) {
   const State& s = world_.node(node).state(volume);
-  return (Of(node, volume).known.in_sync & 1u << node) != 0 && PeerHasAll(node, volume) && s.disk != core::Disk::kUpToDate && s.conn >= Conn::kConnected && s.pdsk == core::Disk::kUpToDate;
+  const bool has_all = PeerHasAll(node, volume) || s.disk >= core::Disk::kInconsistent;
+  return (Of(node, volume).known.in_sync & 1u << node) != 0 && has_all && s.disk != core::Disk::kUpToDate && s.conn >= Conn::kConnected && s.pdsk == core::Disk::kUpToDate;
 }
 
 void Arbitration::Send(int node, uint32_t volume, Ask what) {
@@ -255,6 +256,7 @@ void Arbitration::OnAnswer(int node, uint32_t volume, Ask what, const Register::
     if (together) EndFence(node, volume, kUnreachable);
     else if (swapped_out) EndFence(node, volume, kPeerIsOut);
     else if (a.fence_self && a.known.in_sync == me && a.peer_lacks) return;   // nobody else has it all
+    else if (!a.fence_self && s.disk < core::Disk::kInconsistent) EndFence(node, volume, kUnreachable);  // the peer's may be the only one left
     else if ((a.known.in_sync & me) != 0) Send(node, volume, Ask::kSwapOut);  // also when the record says so already: what is under way must not undo it
     else if (a.fence_self) EndFence(node, volume, kPeerIsOut);
     else if (s.conn < Conn::kConnected) EndFence(node, volume, kWeAreOut);

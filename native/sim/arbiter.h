@@ -67,6 +67,9 @@ class Arbitration : public Observer {
   void Restore() { register_.Restore(); }
   void Backup() { register_.Backup(); }
 
+  /// What the register says; without a disk there nobody can serve.
+  bool OnlyMember(int node, uint32_t volume) { return register_.Read(volume).record.in_sync == 1u << node; }
+
   uint64_t swaps = 0, denials = 0;
 
   void OnState(Node& node, uint16_t volume, const core::State& before) override;

@@ -384,6 +384,12 @@ void Life::Wind() {
     for (int i = 0; i < 2; ++i) {
       if (!N(i).alive()) Start(i);   // a node that fenced itself
       else if (N(i).state().susp && Finished(i)) Command(i, Kind::kResumeIo);
+      // A restart without the disk: it may be the only one that has everything, and the other one has to wait for it.
+      bool needed = false;
+      for (uint32_t v = 0; arbitration_ && v < options_.volumes; ++v) {
+        needed = needed || (arbitration_->OnlyMember(i, v) && N(i).alive() && N(i).state(v).disk == CoreDisk::kDiskless);
+      }
+      if (needed && Finished(i)) Attach(i);
     }
   }
   if (Over()) return;
