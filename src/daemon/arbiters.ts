@@ -20,6 +20,7 @@ export function viewOf(volume: NativeVolumeSnapshot): View {
   return {
     primary: volume.role === 'Primary',
     upToDate: volume.disk === 'UpToDate',
+    attached: !['Diskless', 'Attaching', 'Failed', 'Negotiating'].includes(volume.disk),
     peerUpToDate: volume.peerDisk === 'UpToDate',
     connected: connectionStates.indexOf(volume.connection) >= connected,
     quiet: volume.connection === 'Connected',
@@ -84,7 +85,7 @@ class Group {
   private view(): View {
     const together = !this.peerGone;
     return {
-      ...{ primary: this.holds, upToDate: true, peerUpToDate: together, connected: together, quiet: together },
+      ...{ primary: this.holds, attached: true, upToDate: true, peerUpToDate: together, connected: together, quiet: together },
       frozen: this.claiming !== null,
       dataGeneration: '',
     };

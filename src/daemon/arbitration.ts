@@ -24,6 +24,8 @@ const patienceMs = 3000;
 /** The volume as it is now. */
 export interface View {
   readonly primary: boolean;
+  /** our own disk is there, good or not: it has been compared with the peer's when both see each other. */
+  readonly attached: boolean;
   /** our own disk is UpToDate. */
   readonly upToDate: boolean;
   readonly peerUpToDate: boolean;
@@ -73,6 +75,8 @@ export interface ArbitrationState {
   readonly reachable: boolean;
   /** why the last request was not answered, or not believed; ''. */
   readonly problem: string;
+  /** we may have acknowledged without the peer since both were last seen to be complete; also when this life has not seen that yet. */
+  readonly peerLacks: boolean;
   /** we serve and are told that we are out. */
   readonly denied: boolean;
 }
@@ -113,7 +117,7 @@ export function startArbitration(
     tracksHolder: options.tracksHolder ?? false,
     durable: stored ?? { record: firstRecord(nodes), mayBeUndone: false },
     ...{ incarnation: '', vouched: false, fence: null, asking: null, nextId: 1, notBeforeMs: 0, pollAtMs: 0 },
-    ...{ reachable: false, problem: '', denied: false },
+    ...{ reachable: false, problem: '', denied: false, peerLacks: true },
   };
 }
 
@@ -142,9 +146,14 @@ function servesAlone(state: ArbitrationState, view: View): boolean {
   return isOnly(state.durable.record, state.self) && !state.durable.mayBeUndone && view.primary && view.upToDate && !view.frozen;
 }
 
-/** A member that lost its disk while it sees a peer with a good one. */
+/**
+ * A member whose disk is not good while it sees one that lacks nothing, as the record says or because the two disks were compared. After a
+ * restart without the disk nobody knows whether one that is no member has what this one acknowledged alone.
+ */
 function mustHandOver(state: ArbitrationState, view: View): boolean {
-  return state.durable.record.inSync.includes(state.self) && !view.upToDate && view.connected && view.peerUpToDate;
+  const { inSync } = state.durable.record;
+  const hasAll = inSync.includes(state.peer) || !state.peerLacks || view.attached;
+  return inSync.includes(state.self) && hasAll && !view.upToDate && view.connected && view.peerUpToDate;
 }
 
 /** The register names somebody else than the one who has the group. */
@@ -211,7 +220,7 @@ class Turn {
     const { fence } = this.state;
     if (fence === null) return;
     const denied = exitCode === fenceExit.weAreOut ? this.view.primary : exitCode === fenceExit.out ? false : this.state.denied;
-    this.set({ fence: null, denied });
+    this.set({ fence: null, denied, ...(exitCode === fenceExit.out && !fence.self ? { peerLacks: true } : {}) });
     this.actions.push({ type: 'end-fence', id: fence.id, exitCode });
   }
 
@@ -263,6 +272,8 @@ function onAnswer(turn: Turn, view: View, nowMs: number, ask: Ask, answer: Regis
   if (fence !== null) {
     if (isTogether(view)) turn.endFence(fenceExit.unreachable);
     else if (swappedOut) turn.endFence(fenceExit.out);
+    else if (fence.self && isOnly(record, self) && turn.state.peerLacks) return; // nobody else has it all
+    else if (!fence.self && !view.attached) turn.endFence(fenceExit.unreachable); // the peer's may be the only disk left
     else if (member) turn.ask('swap-out'); // also when the record says so already: what is under way must not undo it
     else if (fence.self) turn.endFence(fenceExit.out);
     else if (!view.connected) turn.endFence(fenceExit.weAreOut);
@@ -275,6 +286,7 @@ function onAnswer(turn: Turn, view: View, nowMs: number, ask: Ask, answer: Regis
 /** One event, with the volume as it is at this moment. */
 export function stepArbitration(state: ArbitrationState, event: ArbitrationEvent, view: View, nowMs: number): Step {
   const turn = new Turn(state, view, nowMs);
+  if (isTogether(view)) turn.set({ peerLacks: false });
   switch (event.type) {
     case 'look':
       look(turn, view, nowMs);

@@ -58,7 +58,7 @@ export interface ArbitratorOptions {
 }
 
 const nothing: View = {
-  ...{ primary: false, upToDate: false, peerUpToDate: false, connected: false, quiet: false, frozen: false },
+  ...{ primary: false, attached: false, upToDate: false, peerUpToDate: false, connected: false, quiet: false, frozen: false },
   dataGeneration: '',
 };
 

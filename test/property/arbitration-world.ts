@@ -147,6 +147,7 @@ export class ArbitrationWorld implements World {
     const [own, other] = [this.node(i), this.node(1 - i)];
     return {
       primary: own.primary,
+      attached: own.good || own.target,
       upToDate: own.good && own.confirmed && !own.target,
       peerUpToDate: this.connected && other.good && other.confirmed && !other.target,
       connected: this.connected,

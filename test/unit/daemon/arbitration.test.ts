@@ -14,7 +14,7 @@ import { arbitrationStatusOf } from '../../../src/daemon/arbitration-status.js';
 
 const alone: RegisterRecord = { epoch: 4, inSync: ['alpha'], holder: 'alpha', dataGeneration: '' };
 const servesAlone: View = {
-  ...{ primary: true, upToDate: true, peerUpToDate: false, connected: false, quiet: false, frozen: false },
+  ...{ primary: true, attached: true, upToDate: true, peerUpToDate: false, connected: false, quiet: false, frozen: false },
   dataGeneration: '',
 };
 const cutOff: View = { ...servesAlone, frozen: true };
@@ -54,6 +54,13 @@ describe('the agent', () => {
     assert.deepEqual(new Agent().step({ type: 'fence', id: 1, self: false }, cutOff).kinds, ['read']);
   });
 
+  it('the only member does not give its copy up to a peer that may lack what it acknowledged alone', () => {
+    const agent = new Agent().step({ type: 'look' }, servesAlone).answered({}, servesAlone);
+    agent.step({ type: 'fence', id: 1, self: true }, diskGone).answered({}, diskGone);
+    assert.deepEqual(agent.kinds, [], 'I/O stays frozen until the disk is back or an operator decides');
+    assert.notEqual(agent.state.fence, null);
+  });
+
   for (const [name, view, self] of [
     ['taking the peer back in', together, null],
     ['handing over to the peer', diskGone, null],
@@ -61,6 +68,8 @@ describe('the agent', () => {
   ] as const) {
     it(`after ${name} without an answer it is not sure to be alone, and that is on stable storage before the request leaves`, () => {
       const agent = new Agent().step({ type: 'look' }, servesAlone).answered({}, servesAlone);
+      // both were complete in this life, and nothing was acknowledged alone since
+      agent.state = { ...agent.state, peerLacks: false };
       if (self === true) agent.step({ type: 'fence', id: 1, self: true }, view);
       else agent.step({ type: 'look' }, view);
       agent.answered({}, view);
