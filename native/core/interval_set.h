@@ -45,6 +45,8 @@ class IntervalSet {
     }
     return false;
   }
+  /// It has not started, and lets everything that is here by now go first.
+  void Requeue(Handle h) { entry_[h].sequence = ++sequence_; }
   bool Overlaps(const SectorRange& range) const {
     for (const Handle o : live_) {
       if (entry_[o].range.Overlaps(range)) return true;

@@ -160,6 +160,16 @@ void ResourceImpl::KickPeer(Volume& v) {
   v.peer_waiting.resize(keep);
 }
 
+/// While I/O is frozen a write that has not started does not stand in the way of a resync: it may be the end of that resync that thaws.
+void ResourceImpl::LetResyncPass(Volume& v, const PeerRequest& r) {
+  const bool frozen = v.state.susp || v.state.susp_nod || v.state.susp_fen;
+  if (!frozen || (r.kind != PeerRequest::Kind::kResyncRead && r.kind != PeerRequest::Kind::kCsumServe)) return;
+  for (uint32_t i = 0; i < v.held.size(); ++i) {
+    const AppRequest& a = app[v.held.At(i)];
+    if (a.phase == AppRequest::Phase::kHeld && a.interval != IntervalSet::kNone && a.range.Overlaps(r.range())) v.intervals.Requeue(a.interval);
+  }
+}
+
 bool ResourceImpl::StartPeer(uint16_t slot) {
   PeerRequest& r = peer[slot];
   Volume& v = V(r.volume);
@@ -175,7 +185,10 @@ bool ResourceImpl::StartPeer(uint16_t slot) {
     FreePeerSlot(slot);
     return true;
   }
-  if (v.intervals.Blocked(r.interval)) return false;
+  if (v.intervals.Blocked(r.interval)) {
+    LetResyncPass(v, r);
+    if (v.intervals.Blocked(r.interval)) return false;
+  }
   if (r.not_before > now) return false;
   if (!v.has_disk()) {
     r.failed = true;

@@ -646,6 +646,7 @@ struct ResourceImpl {
   void OnPeerRead(Volume& v, const Packet& p);
   void KickPeer(Volume& v);
   bool StartPeer(uint16_t slot);
+  void LetResyncPass(Volume& v, const PeerRequest& r);
   void OnPeerIo(uint16_t slot, int error);
   void FinishPeerWrite(uint16_t slot);
   void SendReadReply(uint16_t slot, Command c);
