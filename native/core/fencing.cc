@@ -20,7 +20,7 @@ void ResourceImpl::FreezeForFencing(Volume& v, State& next) {
   if (v.config.options.fencing != Fencing::kResourceAndStonith) return;
   const uint32_t complete = Complete(next);
   if (complete == kBoth) v.peer_out = v.peer_out_asked = false;
-  if ((complete & kSelf) != 0) v.self_out = false;
+  if ((complete & kSelf) != 0 || next.role != Role::kPrimary) v.self_out = false;
   if (next.role != Role::kPrimary) {
     v.fence_open = v.fence_due = next.susp_fen = false;
     return;
@@ -34,9 +34,9 @@ void ResourceImpl::FreezeForFencing(Volume& v, State& next) {
   const bool left = old.conn >= Conn::kConnected && next.conn < Conn::kConnected;
   // A promotion without connection has asked before.
   const uint32_t before = !promoted ? Complete(old) : next.conn >= Conn::kConnected ? kBoth : 0;
-  // It lost its disk while the peer was away, and may have been confirmed to be the one that stays.
-  const bool found_peer = complete == kPeer && Complete(old) == 0 && !v.self_out;
-  const bool lost = (before & ~complete) != 0 || found_peer || (left && (v.fence_open || complete == kSelf));
+  // Our disk went while no peer was there. With the peer back we would go on without it, and it may be all that is in.
+  const bool without_us = complete == kPeer && (before & kPeer) == 0 && !v.self_out;
+  const bool lost = (before & ~complete) != 0 || (left && (v.fence_open || complete == kSelf)) || without_us;
   if (lost && complete == kSelf && v.peer_out_asked) {
     // It was confirmed to be out before, and never came back in.
     if (next.conn < Conn::kConnected && next.pdsk > Disk::kOutdated) next.pdsk = Disk::kOutdated;

@@ -308,7 +308,7 @@ struct Volume {
   bool fence_due = false;            // a handler is to be asked
   bool fence_again = false;          // things changed while one was running
   bool fence_self = false;           // it is our own disk
-  bool self_out = false;             // our own disk was confirmed to be out, and was not good since
+  bool self_out = false;             // Primary: our own disk was confirmed to be out, and was not complete since
   bool peer_out = false;             // the peer was confirmed to be out, and was not complete since
   bool peer_out_asked = false;       // and that since our disk was attached: what a disk says may be from before it was itself out
   UuidSet corrected_uuids;           // own set as the comparison corrected it
