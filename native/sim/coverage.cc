@@ -18,7 +18,8 @@ core::Command FromIndex(size_t i) {
   static constexpr core::Command more[] = {core::Command::kInitialMeta, core::Command::kInitialData, core::Command::kConnectionFeatures};
   return i < 0x40 ? static_cast<core::Command>(i) : more[i - 0x40];
 }
-size_t ConnOf(Node& node) { return static_cast<size_t>(node.state().conn); }
+/// The state that the event meets: that of its own volume.
+size_t ConnOf(Node& node, uint16_t volume) { return static_cast<size_t>(node.state(volume < node.config.volumes.size() ? volume : 0).conn); }
 }  // namespace
 
 void Coverage::Counters::Add(const Counters& o) {
@@ -27,9 +28,11 @@ void Coverage::Counters::Add(const Counters& o) {
   for (size_t i = 0; i < sizeof *this / sizeof *to; ++i) to[i] += from[i];
 }
 
-void Coverage::OnPacket(Node& node, core::Command command) { ++counters_.packet[Index(command)][ConnOf(node)]; }
+void Coverage::OnPacket(Node& node, core::Command command, uint16_t volume, bool alone) {
+  if (alone) ++counters_.packet[Index(command)][ConnOf(node, volume)];
+}
 
-void Coverage::OnInput(Node& node, Input what) { ++counters_.input[static_cast<size_t>(what)][ConnOf(node)]; }
+void Coverage::OnInput(Node& node, Input what, uint16_t volume) { ++counters_.input[static_cast<size_t>(what)][ConnOf(node, volume)]; }
 
 void Coverage::OnLog(Node&, int, const std::string& text) {
   static const std::string prefix = "uuid_compare()=";

@@ -23,8 +23,8 @@ class Coverage : public Observer {
   };
   /// `counters`: zeroed memory that outlives this.
   explicit Coverage(Counters& counters) : counters_(counters) {}
-  void OnPacket(Node& node, core::Command command) override;
-  void OnInput(Node& node, Input what) override;
+  void OnPacket(Node& node, core::Command command, uint16_t volume, bool alone) override;
+  void OnInput(Node& node, Input what, uint16_t volume) override;
   void OnLog(Node& node, int volume, const std::string& text) override;
   void OnState(Node& node, uint16_t volume, const core::State& before) override;
 

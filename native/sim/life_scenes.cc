@@ -19,7 +19,7 @@ constexpr const char* kCounts[] = {"resyncs", "errors", "swaps", "denials", "wri
 constexpr const char* kNodeWords[] = {"cs", "role", "peer", "disk", "pdsk", "susp", "alive", "log", "no-log", "handler", "no-handler", "uuid"};
 constexpr const char* kNodeCounts[] = {"code", "bits", "resynced", "open", "size", "volume"};
 constexpr const char* kCommands[] = {"attach", "detach", "connect", "disconnect", "primary", "secondary", "invalidate", "invalidate-remote", "outdate", "verify", "pause-sync",
-                                     "resume-sync", "suspend-io", "resume-io", "resize", "new-current-uuid", "down-up", "down", "up", "protocol"};
+                                     "resume-sync", "suspend-io", "resume-io", "resize", "new-current-uuid", "down-up", "down", "up", "protocol", "disk-options"};
 constexpr const char* kArbiterWords[] = {"slow", "lost", "lost-for A", "lost-for B", "deaf-answers", "restart", "backup", "restored", "well"};
 
 template <size_t N>

@@ -156,7 +156,8 @@ void Life::Admin(const Step& step) {
     forced_resync_ = forced_resync_ || kind == Kind::kInvalidate || kind == Kind::kInvalidateRemote;
     if (Command(i, kind, set) < 1) Keep(loser);
   };
-  if (verb == "attach") Attach(i);
+  if (verb == "attach" && flags.force) Command(i, Kind::kAttach);  // also where there is nothing to attach
+  else if (verb == "attach") Attach(i);
   else if (verb == "detach") risky(i, Kind::kDetach);
   else if (verb == "connect") {
     if (flags.discard_my_data && careful) {
@@ -205,6 +206,14 @@ void Life::Admin(const Step& step) {
       N(k).config.net.protocol = p;
       Command(k, Kind::kNetOptions, [&net](AdminCommand& c) { c.net = net; });
     }
+  } else if (verb == "disk-options") {
+    for (VolumeConfig& v : N(i).config.volumes) {
+      v.options.resync_rate_kib *= 2;
+      const bool waits = waits_;
+      Command(i, Kind::kDiskOptions, [&v](AdminCommand& c) { c.volume = v.volume, c.disk = v.options; });
+      waits_ = waits;
+    }
+    waits_ = true;
   } else {
     findings_.Report("scenario", "line " + std::to_string(step.line) + ": unknown command '" + verb + "'");
   }

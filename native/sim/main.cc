@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <csignal>
@@ -12,6 +13,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
+#include <filesystem>
 #include <fstream>
 #include <functional>
 #include <memory>
@@ -19,6 +21,7 @@
 #include <string>
 #include <vector>
 
+#include "sim/grid.h"
 #include "sim/life.h"
 #include "sim/register_replay.h"
 #include "sim/shrink.h"
@@ -36,7 +39,7 @@ bool trace_all = false;
 class Tracer : public Observer {
  public:
   explicit Tracer(World& world) : world_(world) {}
-  void OnPacket(Node& node, drbdts::core::Command command) override {
+  void OnPacket(Node& node, drbdts::core::Command command, uint16_t, bool) override {
     world_.Note(std::string("packet to ") + node.name() + " " + drbdts::core::CommandName(command));
   }
   void OnAction(Node& node, const drbdts::core::Action& a) override {
@@ -57,9 +60,9 @@ std::string Play(Life& life) {
 }
 
 struct Arguments {
-  bool has_seed = false, trace = false, shrink = false, print = false, tables = false, json = false;
+  bool has_seed = false, trace = false, shrink = false, print = false, tables = false, json = false, grid = false;
   uint64_t seed = 1, count = 0, minutes = 0, jobs = 1;
-  std::string out;
+  std::string out, cells;
   std::vector<std::string> scenarios;
 };
 
@@ -67,6 +70,7 @@ void PrintUsage() {
   std::fputs(
       "usage: npm run sim -- [--seed N] [--count N | --minutes M] [--jobs J] [--trace] [--shrink [--out FILE]] [--print] [--tables] [--json]\n"
       "       npm run sim -- --scenario FILE... [--trace] [--shrink [--out FILE]]\n"
+      "       npm run sim -- --grid [PART-OF-A-NAME] [--trace] [--print] [--shrink [--out FILE]]\n"
       "  --seed N       first seed (default: from the time of day, printed)\n"
       "  --count N      that many lives (default: 1 with --seed, else 1000)\n"
       "  --minutes M    lives for that long\n"
@@ -75,7 +79,9 @@ void PrintUsage() {
       "  --trace-all    also every packet and disk request\n"
       "  --shrink       find a shorter schedule that fails the same way and print it as a scenario\n"
       "  --print        print the schedule of the seed as a scenario and do not play it\n"
-      "  --tables       print the tables of states, events and rules that were reached; fails if something is unexplained\n"
+      "  --tables       print the tables of states, events and rules that were reached, also by the scenarios and the grid; fails if something\n"
+      "                 is unexplained\n"
+      "  --grid         every command, request and fault in every connection state; only what has the given part in its name\n"
       "  --json         the summary as JSON\n"
       "  --register     operations on the arbiter's register from stdin, its answers on stdout\n",
       stderr);
@@ -110,6 +116,10 @@ Arguments Parse(int argc, char** argv) {
     else if (o == "--print") a.print = true;
     else if (o == "--tables") a.tables = true;
     else if (o == "--json") a.json = true;
+    else if (o == "--grid") {
+      a.grid = true;
+      if (next != nullptr && next[0] != '-') a.cells = next, ++i;
+    }
     else if (o == "--out") {
       if (next == nullptr) Refuse("--out expects a file");
       a.out = next, ++i;
@@ -140,6 +150,7 @@ Scenario OfSeed(uint64_t seed) {
 struct Shared {
   volatile uint64_t seed;       // being played
   volatile uint64_t done;       // lives finished
+  uint64_t named;               // index of the scenario or cell being played
   Statistics statistics;
   Coverage::Counters coverage;
 };
@@ -234,6 +245,85 @@ void RunJob(Shared& shared, uint64_t first, uint64_t end, uint64_t step, time_t 
   _exit(found == 0 ? 0 : kFound);
 }
 
+constexpr const char* kScenarioFolder = "test/scenarios";
+
+/// Empty, or what is wrong with the file.
+std::string LoadScenario(const std::string& file, Scenario& out) {
+  std::ifstream in(file);
+  std::stringstream text;
+  text << in.rdbuf();
+  return !in ? "0: cannot be read: " + std::string(std::strerror(errno)) : ParseScenario(text.str(), out);
+}
+
+/// A scenario, and how to play it again.
+struct Named {
+  std::string command;
+  Scenario scenario;
+};
+
+std::vector<Named> Grid(const std::string& part) {
+  std::vector<Named> all;
+  for (Cell& cell : GridCells(part)) all.push_back({"npm run sim -- --grid " + cell.name, std::move(cell.scenario)});
+  if (all.empty()) Refuse("--grid has nothing called '" + part + "'");
+  return all;
+}
+
+/// For the tables: what a seed meets once in a million lives is met every time.
+std::vector<Named> ScenariosAndGrid() {
+  std::vector<std::string> files;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(kScenarioFolder, error)) {
+    if (entry.path().extension() == ".txt") files.push_back(entry.path().string());
+  }
+  if (error || files.empty()) Refuse(std::string("--tables plays the scenarios, too, and finds none in ") + kScenarioFolder + ": start it from the project's root");
+  std::sort(files.begin(), files.end());
+  std::vector<Named> all;
+  for (const std::string& file : files) {
+    Scenario scenario;
+    const std::string why = LoadScenario(file, scenario);
+    if (!why.empty()) Refuse(file + ":" + why);
+    all.push_back({"npm run sim -- --scenario " + file, std::move(scenario)});
+  }
+  for (Named& cell : Grid("")) all.push_back(std::move(cell));
+  return all;
+}
+
+/// Plays them all and says what they find. Returns how many found something.
+int PlayNamed(const std::vector<Named>& all, Shared& shared, bool trace) {
+  int found = 0;
+  std::fflush(stdout);
+  uint64_t& at = shared.named;
+  for (at = 0; at < all.size(); ++at) {  // again after an abort
+    const pid_t child = fork();
+    if (child == 0) {
+      Coverage coverage(shared.coverage);
+      int result = 0;
+      for (; at < all.size(); ++at) {
+        const Named& named = all[at];
+        if (trace) std::fprintf(stderr, "%s\n", named.command.c_str());
+        Life life(named.scenario, &coverage, trace);
+        const std::string what = Play(life);
+        shared.statistics.Add(life.statistics());
+        if (what.empty()) continue;
+        std::printf("%s\n  %s\n", named.command.c_str(), what.c_str());
+        std::fflush(stdout);
+        if (++result + found == kFindingsMax) break;
+      }
+      _exit(result);
+    }
+    int status = 0;
+    if (child < 0 || waitpid(child, &status, 0) < 0) {
+      std::perror("sim: fork");
+      std::exit(kUsage);
+    }
+    if (!WIFSIGNALED(status)) return found + WEXITSTATUS(status);
+    ++found;
+    std::printf("%s\n  abort: %s\n", all[at].command.c_str(), strsignal(WTERMSIG(status)));
+    std::fflush(stdout);
+  }
+  return found;
+}
+
 void PrintSummary(const Arguments& a, const Statistics& s, const Coverage::Counters& c, int found, double seconds) {
   uint64_t rules = 0, pairs = 0;
   for (const uint64_t n : c.rule) rules += n != 0;
@@ -280,6 +370,11 @@ int RunMany(const Arguments& a) {
   }
   int found = 0;
   bool failed = false;
+  Shared* named = nullptr;
+  if (a.tables) {
+    named = MapShared();
+    failed = PlayNamed(ScenariosAndGrid(), *named, false) != 0;
+  }
   for (size_t left = jobs.size(); left != 0;) {
     int status = 0;
     const pid_t pid = wait(&status);
@@ -306,6 +401,7 @@ int RunMany(const Arguments& a) {
   }
   uint64_t unexplained = 0;
   if (a.tables) {
+    coverage->Add(named->coverage);
     std::fputs(CoverageTables(*coverage, unexplained).c_str(), stdout);
     if (unexplained != 0) std::printf("\n%llu pairs or rules were neither reached nor explained\n", static_cast<unsigned long long>(unexplained));
   }
@@ -313,14 +409,24 @@ int RunMany(const Arguments& a) {
   return failed || unexplained != 0 ? kFound : 0;
 }
 
+int RunGrid(const Arguments& a) {
+  const std::vector<Named> cells = Grid(a.cells);
+  if (a.print) {
+    for (const Named& cell : cells) std::printf("# %s\n%s", cell.command.c_str(), PrintScenario(cell.scenario).c_str());
+    return 0;
+  }
+  if (a.shrink) return ShrinkAndPrint(a, cells[0].scenario, cells[0].command);
+  Shared* shared = MapShared();
+  const int found = PlayNamed(cells, *shared, a.trace);
+  std::printf("%llu lives, %d found\n", static_cast<unsigned long long>(shared->statistics.lives), found);
+  return found == 0 ? 0 : kFound;
+}
+
 int RunScenarios(const Arguments& a) {
   std::vector<Scenario> scenarios;
   for (const std::string& file : a.scenarios) {
-    std::ifstream in(file);
-    std::stringstream text;
-    text << in.rdbuf();
     Scenario& scenario = scenarios.emplace_back();
-    const std::string why = !in ? "0: cannot be read: " + std::string(std::strerror(errno)) : ParseScenario(text.str(), scenario);
+    const std::string why = LoadScenario(file, scenario);
     if (!why.empty()) {
       std::fprintf(stderr, "sim: %s:%s\n", file.c_str(), why.c_str());
       return kUsage;
@@ -350,6 +456,7 @@ int main(int argc, char** argv) {
   if (argc == 2 && std::string(argv[1]) == "--register") return drbdts::sim::ReplayRegister();
   const Arguments a = Parse(argc, argv);
   if (!a.scenarios.empty()) return RunScenarios(a);
+  if (a.grid) return RunGrid(a);
   if (a.print) {
     std::fputs(PrintScenario(OfSeed(a.seed)).c_str(), stdout);
     return 0;

@@ -12,15 +12,15 @@ bool WireTap::HeaderComplete() {
   };
   switch (be32(0)) {
     case 0x83740267:  // h80: magic, command, length
-      command_ = be16(4), payload_ = be16(6);
+      command_ = be16(4), payload_ = be16(6), volume_ = 0;
       return true;
     case 0x8620ec20:  // h100: magic, volume, command, length, padding
       if (have_ < 16) return false;
-      command_ = be16(6), payload_ = be32(8);
+      command_ = be16(6), payload_ = be32(8), volume_ = be16(4);
       return true;
     default:
       if (be16(0) == 0x835a) {  // h95: magic, command, length
-        command_ = be16(2), payload_ = be32(4);
+        command_ = be16(2), payload_ = be32(4), volume_ = 0;
         return true;
       }
       lost_ = true;
@@ -35,7 +35,7 @@ PacketHead PeekPacket(const uint8_t* bytes, size_t count) {
   if (count < header) return {};
   WireTap tap;
   uint64_t payload = 0;
-  tap.Feed(bytes, header, [&](uint16_t command) { head.command = command; });
+  tap.Feed(bytes, header, [&](uint16_t command, uint16_t) { head.command = command; });
   if (!tap.AtPacket()) payload = tap.Rest(), head.command = tap.command();
   head.bytes = header + payload;
   return head;

@@ -16,14 +16,14 @@ using core::TimeUs;
 class WireTap {
  public:
   static constexpr uint16_t kNothing = 0xffff;
-  /// Takes the next bytes; calls on_packet(command) for every packet that is complete with them.
+  /// Takes the next bytes; calls on_packet(command, volume) for every packet that is complete with them.
   template <typename F>
   void Feed(const uint8_t* bytes, uint64_t count, F on_packet) {
     while (count != 0) {
       if (payload_ != 0) {
         const uint64_t take = count < payload_ ? count : payload_;
         payload_ -= take, bytes += take, count -= take;
-        if (payload_ == 0) on_packet(command_);
+        if (payload_ == 0) on_packet(command_, volume_);
         continue;
       }
       header_[have_++] = *bytes++;
@@ -31,7 +31,7 @@ class WireTap {
       if (!HeaderComplete()) continue;
       have_ = 0;
       if (lost_) return;
-      if (payload_ == 0) on_packet(command_);
+      if (payload_ == 0) on_packet(command_, volume_);
     }
   }
   void Reset() { have_ = 0, payload_ = 0, lost_ = false; }
@@ -47,7 +47,7 @@ class WireTap {
   uint8_t header_[16] = {};
   uint32_t have_ = 0;
   uint64_t payload_ = 0;
-  uint16_t command_ = kNothing;
+  uint16_t command_ = kNothing, volume_ = 0;
   bool lost_ = false;        // not a packet stream (a corrupted one): nothing more is said about it
 };
 

@@ -133,7 +133,7 @@ void Node::Crash(bool power) {
 
 void Node::Command(AdminCommand c) {
   if (!alive_) return;
-  world_.Tell(*this, static_cast<Input>(static_cast<size_t>(Input::kCommandAttach) + static_cast<size_t>(c.kind)));
+  world_.Tell(*this, static_cast<Input>(static_cast<size_t>(Input::kCommandAttach) + static_cast<size_t>(c.kind)), c.volume < 0 ? 0 : static_cast<uint16_t>(c.volume));
   resource->OnCommand(next_command++, c, Local(world_.now));
   world_.Carry(*this);
 }
@@ -163,7 +163,7 @@ uint64_t Node::Submit(BlockOp op, uint64_t sector, uint32_t bytes, uint8_t* data
   io.data = data;
   io.fua = fua;
   io.may_unmap = may_unmap;
-  world_.Tell(*this, static_cast<Input>(static_cast<size_t>(Input::kAppRead) + static_cast<size_t>(op)));
+  world_.Tell(*this, static_cast<Input>(static_cast<size_t>(Input::kAppRead) + static_cast<size_t>(op)), volume);
   resource->OnRequest(volume, io, Local(world_.now));
   world_.Carry(*this);
   return io.tag;

@@ -25,10 +25,11 @@ class Observer {
   /// The state of a volume changed. node.state(volume) is the new one.
   virtual void OnState(Node&, uint16_t /*volume*/, const core::State& /*before*/) {}
   virtual void OnLog(Node&, int /*volume*/, const std::string& /*text*/) {}
-  /// A packet is about to be handed over completely; the node's state is still the one before it.
-  virtual void OnPacket(Node&, core::Command) {}
-  /// Anything else is about to be handed over.
-  virtual void OnInput(Node&, Input) {}
+  /// A packet is about to be handed over completely; volume 0 if it is about the whole connection. `alone`: nothing is handed over with it that
+  /// could change the node's state before its turn comes.
+  virtual void OnPacket(Node&, core::Command, uint16_t /*volume*/, bool /*alone*/) {}
+  /// Anything else is about to be handed over; volume 0 if it is about the whole node.
+  virtual void OnInput(Node&, Input, uint16_t /*volume*/) {}
   virtual void OnCompleted(Node&, uint16_t /*volume*/, uint64_t /*tag*/, int /*error*/) {}
   /// The core asked for something; before it is carried out.
   virtual void OnAction(Node&, const core::Action&) {}

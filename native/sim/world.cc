@@ -39,9 +39,9 @@ void World::Note(const std::string& what) {
   if (trace) std::fprintf(stderr, "%12.6f *: %s\n", static_cast<double>(now) / 1e6, what.c_str());
 }
 
-void World::Tell(Node& n, Input what) {
+void World::Tell(Node& n, Input what, uint16_t volume) {
   ++events;
-  for (Observer* o : observers) o->OnInput(n, what);
+  for (Observer* o : observers) o->OnInput(n, what, volume);
 }
 
 // ---- time ----
@@ -266,10 +266,11 @@ void World::DiskDone(Node& n, uint32_t slot) {
     d.Write(a.offset_bytes, data, part, false);
   }
   const IoId id = a.io;
+  const uint16_t volume = a.volume;
   io.used = false;
   n.io_free_.push_back(slot);
   n.io_open_.erase(std::find(n.io_open_.begin(), n.io_open_.end(), slot));
-  Tell(n, error == 0 ? Input::kDiskDone : meta ? Input::kMetaDataError : read ? Input::kReadError : Input::kWriteError);
+  Tell(n, error == 0 ? Input::kDiskDone : meta ? Input::kMetaDataError : read ? Input::kReadError : Input::kWriteError, volume);
   n.resource->OnDiskDone(id, error, n.Local(now));
   Carry(n);
 }
@@ -335,9 +336,9 @@ void World::Execute(Node& n, const Action& a) {
     case Kind::kHandler: {
       n.handlers.push_back(a.text);
       if (!a.wait) break;
-      const auto done = [this, &n, id = a.id, life = n.incarnation_, local](int exit_code) {
+      const auto done = [this, &n, id = a.id, v = a.volume, life = n.incarnation_, local](int exit_code) {
         if (!n.alive_ || n.incarnation_ != life) return;
-        Tell(n, Input::kHandlerDone);
+        Tell(n, Input::kHandlerDone, v);
         n.resource->OnHandlerDone(id, exit_code, local());
         Carry(n);
       };
@@ -507,9 +508,11 @@ void World::Deliver(Connection& c, int to) {
     if (rng.Below(4) == 0) k = 1 + rng.Below(k);
     std::memcpy(into.data(), p.bytes.data() + p.head, k);
     ++events;
-    p.tap.Feed(p.bytes.data() + p.head, k, [&](uint16_t command) {
+    bool alone = true;
+    p.tap.Feed(p.bytes.data() + p.head, k, [&](uint16_t command, uint16_t volume) {
       ++events;
-      for (Observer* o : observers) o->OnPacket(n, static_cast<core::Command>(command));
+      for (Observer* o : observers) o->OnPacket(n, static_cast<core::Command>(command), volume, alone);
+      alone = false;
     });
     p.Take(k);
     moved = true;

@@ -98,7 +98,7 @@ class World {
   void Refresh(Node& n);
   void BuryTheDead();
   LinkId FreeLink(int node) const;
-  void Tell(Node& n, Input what);
+  void Tell(Node& n, Input what, uint16_t volume = 0);
   TimeUs DueOf(const Node& n) const;
 
   std::unique_ptr<Node> node_[2];
