@@ -156,6 +156,14 @@ void ResourceImpl::AfterChange(Volume& v, const State& old) {
     }
   }
 
+  // The peer's disk is gone, and may be back and compared before the other socket brings what became of the writes that are under way, or
+  // what of the rest it had only in its cache: they count as missing there.
+  if (old.pdsk > Disk::kFailed && s.pdsk <= Disk::kFailed && s.conn >= Conn::kConnected) {
+    for (uint32_t i = 0; i < transfer_log.size(); ++i) {
+      if (transfer_log.At(i).volume == v.index) SetOutOfSync(v, transfer_log.At(i).range);
+    }
+  }
+
   // Contact to the peer's data is lost: from here on our data is a generation of its own (drbd-protocol §6.2).
   const bool had = old.pdsk >= Disk::kInconsistent && old.pdsk != Disk::kDUnknown && old.pdsk != Disk::kOutdated;
   const bool gone = s.pdsk < Disk::kInconsistent || s.pdsk == Disk::kDUnknown || s.pdsk == Disk::kOutdated;
