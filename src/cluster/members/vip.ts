@@ -25,8 +25,14 @@ export class Vip implements Member {
   /** the renewal that is under way. */
   private renewal: Promise<void> | null = null;
   private lost = '';
+  /** started and not stopped since, held or not. */
+  private owned = false;
   /** taken away while it is not known whether this node may serve; comes back by itself. */
   private held = false;
+  /** ends what takes a held address back. */
+  private giving: AbortController | null = null;
+  /** what is under way to take it away. */
+  private removal: Promise<void> = Promise.resolve();
 
   constructor(config: VipMember & MemberConfig, context: MemberContext) {
     this.config = config;
@@ -43,23 +49,40 @@ export class Vip implements Member {
   hold(on: boolean): void {
     const { log } = this.context;
     if (on) {
-      if (this.held || this.renewedMs === null) return;
+      if (this.held || !this.owned) return;
       this.held = true;
+      this.giving?.abort();
       this.close();
       // should that fail, the kernel does it within its lifetime
-      this.remove().catch((error: unknown) => log.warn(`${this.config.name}: ${reasonOf(error)}`));
+      this.removal = this.remove().catch((error: unknown) => log.warn(`${this.config.name}: ${reasonOf(error)}`));
       return;
     }
     if (!this.held) return;
     this.held = false;
-    this.start(AbortSignal.timeout(this.config.startMs)).catch((error: unknown) => {
+    void this.giveBack();
+  }
+
+  /** Takes a held address back, unless it is held again or stopped meanwhile. */
+  private async giveBack(): Promise<void> {
+    const giving = new AbortController();
+    this.giving = giving;
+    try {
+      await this.removal;
+      await this.take(AbortSignal.any([giving.signal, AbortSignal.timeout(this.config.startMs)]));
+    } catch (error) {
+      if (giving.signal.aborted) return;
       this.lost = `it could not be taken back: ${reasonOf(error)}`;
-      log.error(`${this.config.name}: ${this.lost}`);
-    });
+      this.context.log.error(`${this.config.name}: ${this.lost}`);
+    } finally {
+      if (this.giving === giving) this.giving = null;
+    }
   }
 
   async probe(signal: AbortSignal): Promise<ProbeResult> {
+    // away on purpose
+    if (this.held || this.giving !== null) return 'started';
     const own = await orAborted(this.own(), signal);
+    this.owned = own !== undefined;
     if (own === undefined) {
       this.close();
       return 'stopped';
@@ -70,6 +93,13 @@ export class Vip implements Member {
   }
 
   async start(signal: AbortSignal): Promise<void> {
+    this.giving?.abort();
+    await orAborted(this.removal, signal);
+    await this.take(signal);
+    this.owned = true;
+  }
+
+  private async take(signal: AbortSignal): Promise<void> {
     const { name, address, label } = this.config;
     const { net, clock, log } = this.context;
     const present = await orAborted(this.own(), signal);
@@ -79,6 +109,7 @@ export class Vip implements Member {
     if (present === undefined) {
       let said = '';
       await retryUntil(name, 'start', clock, signal, retryPauseMs, async () => {
+        if (!this.context.mayServe()) return 'it is not known whether this node may serve';
         const owner = await net.probe(address, this.interface, { waitMs: probeWaitMs });
         if (owner === 'free') return true;
         const error = drbdtsError('ERR_ADDRESS_TAKEN', { values: { address, owner: owner.mac, interface: this.interface }, place: name });
@@ -94,6 +125,8 @@ export class Vip implements Member {
       throw memberError(name, 'start', reasonOf(error), error);
     }
     if ((await orAborted(this.own(), signal)) === undefined) throw memberError(name, 'start', `the kernel took ${address} and does not show it`);
+    // stopped or held in this very moment: whoever did it removes the address
+    signal.throwIfAborted();
     this.keep(vipValidSeconds);
     await this.announce();
     this.announceAgain();
@@ -103,7 +136,9 @@ export class Vip implements Member {
     const { name, family, address, prefix } = this.config;
     const { net, clock } = this.context;
     this.close();
-    this.held = false;
+    this.held = this.owned = false;
+    this.giving?.abort();
+    await orAborted(this.removal, signal);
     // one that is under way would bring it back
     if (this.renewal !== null) await orAborted(this.renewal, signal);
     const own = await orAborted(this.own(), signal);
@@ -120,7 +155,7 @@ export class Vip implements Member {
 
   async monitor(signal: AbortSignal): Promise<void> {
     const { name, address } = this.config;
-    if (this.held) return;
+    if (this.held || this.giving !== null) return;
     if (this.lost !== '') throw memberError(name, 'monitor', this.lost);
     const own = await orAborted(this.own(), signal);
     if (own === undefined) throw memberError(name, 'monitor', `${address} is gone`);
