@@ -31,6 +31,11 @@ function isUp(status: ResourceStatus): boolean {
   return status.up && status.role === 'Primary' && status.volumes.every((volume) => volume.deviceUp);
 }
 
+/** drbdtsd was restarted and has kept the device: whoever has it open waits, and it becomes Primary again by itself. */
+function isComingBack(status: ResourceStatus): boolean {
+  return status.role !== 'Primary' && status.volumes.length > 0 && status.volumes.every((volume) => volume.deviceUp);
+}
+
 export class Volume implements Member {
   readonly config: VolumeMember & MemberConfig;
   private readonly context: MemberContext;
@@ -47,6 +52,7 @@ export class Volume implements Member {
       let result: ProbeResult = 'stopped';
       await this.patiently('probe', signal, async () => {
         const status = await this.status(signal);
+        if (isComingBack(status)) return 'drbdtsd was restarted and brings it back';
         const half = status.role === 'Primary' || status.volumes.some((volume) => volume.deviceUp);
         result = isUp(status) ? 'started' : half ? 'failed:it is Primary and a device is missing' : 'stopped';
         return true;
@@ -94,6 +100,7 @@ export class Volume implements Member {
     return this.patiently('monitor', signal, async () => {
       const status = await this.status(signal);
       if (!status.up) throw memberError(this.config.name, 'monitor', 'the resource is down');
+      if (isComingBack(status)) return 'drbdtsd was restarted and brings it back';
       if (status.role !== 'Primary') throw memberError(this.config.name, 'monitor', `it is ${status.role}`);
       const missing = status.volumes.find((volume) => !volume.deviceUp);
       if (missing !== undefined) throw memberError(this.config.name, 'monitor', `${missing.device} is missing`);
