@@ -10,7 +10,7 @@
  * - In maintenance, or when nodes disagree about the configuration, nothing is started, stopped or moved.
  */
 import type { ClusterConfig, GroupConfig } from '../config/cluster-types.js';
-import { type Candidate, inOrder, isStopped, type Placement, placeAll, runs, volumesOf } from './placement.js';
+import { type Candidate, inOrder, isStopped, type Placement, placeAll, runs, servesWell, volumesOf } from './placement.js';
 import type { GroupReport, NodeReport } from './report.js';
 
 /** What the arbitration says of this node and a volume, or of the record of a group without volumes. */
@@ -127,7 +127,7 @@ interface Look {
 /** Groups here that follow `name`, directly or not, and are not stopped: they go first. */
 function dependants(look: Look, name: string): string[] {
   const { groups, own } = look.input;
-  return groups.filter((group) => group.after.includes(name) && !isStopped({ ...(own.groups[group.name] ?? { phase: 'stopped', failed: false, failCount: 0 }), claim: false })).map((group) => group.name);
+  return groups.filter((group) => group.after.includes(name) && !isStopped({ ...(own.groups[group.name] ?? { phase: 'stopped', failed: false, failCount: 0, held: false }), claim: false })).map((group) => group.name);
 }
 
 function stop(look: Look, group: GroupConfig, reason: string, urgent: boolean): void {
@@ -142,6 +142,24 @@ function stop(look: Look, group: GroupConfig, reason: string, urgent: boolean): 
   }
 }
 
+/** Whether this node knows that nobody else may serve the group. */
+function isSure(look: Look, standing: Standing): boolean {
+  const { peer } = look.input;
+  const paused = look.next.pausedUntilVersion !== null;
+  if (peer === 'alive') return !paused;
+  return standing === 'none' ? !paused || peer !== 'unknown' : standing === 'alone' || peer === 'left';
+}
+
+/** Addresses that were withdrawn in doubt come back only where the group can be served, and not while the other node has it, too. */
+function giveBack(look: Look, group: GroupConfig): void {
+  const { own, peer, peerReport, reportIsCurrent, daemonUp } = look.input;
+  if (own.groups[group.name]?.held !== true) return;
+  if (peer === 'alive' && (!reportIsCurrent || runs(peerReport?.groups[group.name]))) return;
+  const volumes = volumesOf(group);
+  if (volumes.length > 0 && (!daemonUp || !volumes.every((name) => own.volumes[name]?.role === 'Primary'))) return;
+  look.orders.push({ kind: 'release', group: group.name, reason: 'it is known again that this node may serve' });
+}
+
 /** A group that runs here: may it go on? Returns false when it is to be stopped or held. */
 function mayGoOn(look: Look, group: GroupConfig): boolean {
   const { input, memory, next } = look;
@@ -154,17 +172,17 @@ function mayGoOn(look: Look, group: GroupConfig): boolean {
     return false;
   }
   const ours = input.own.groups[group.name];
-  const equal = (theirs?.phase === 'started') === (ours?.phase === 'started');
-  if (peer === 'alive' && !paused && runs(theirs) && (equal ? self !== input.cluster.nodes[0] : theirs?.phase === 'started')) {
-    // Both run it: after `none` has let both serve, or by somebody's hand. One gives it up, the same one on both sides.
+  if (peer === 'alive' && !paused && peerReport !== null && runs(theirs) && standing !== 'alone') {
+    // Both run it: the network was cut, `none` has let both serve, or somebody's hand did. One gives it up, the same one on both sides.
+    const better = servesWell(group, peerReport) - servesWell(group, input.own);
+    if (better < 0 || (better === 0 && self === input.cluster.nodes[0])) return true;
     stop(look, group, `${peerReport?.node ?? 'the peer'} runs it, too`, true);
     return false;
   }
   // before the promotion there is nothing that could be served twice: the gate of drbdtsd decides
   const volumes = volumesOf(group);
   if (volumes.length > 0 && ours?.phase !== 'started' && !volumes.some((name) => input.own.volumes[name]?.role === 'Primary')) return true;
-  const sure = peer === 'alive' ? !paused : standing === 'none' ? !paused || peer !== 'unknown' : standing === 'alone' || peer === 'left';
-  if (sure) return true;
+  if (isSure(look, standing)) return true;
   const sinceMs = memory.doubtSinceMs[group.name] ?? nowMs;
   next.doubtSinceMs[group.name] = sinceMs;
   const why = paused && peer === 'alive' ? 'this node stood still and does not know yet what the other did' : 'neither the other node nor the arbiter says that it may serve';
@@ -209,7 +227,7 @@ function bring(look: Look, group: GroupConfig, why: string): string {
 
 /** One group in its place or out of it. */
 function settle(look: Look, group: GroupConfig): void {
-  const { input, memory, notes, placements, orders } = look;
+  const { input, notes, placements, orders } = look;
   const own = input.own.groups[group.name];
   const placement = placements.get(group.name) ?? { node: null, why: '' };
   if (own === undefined) return;
@@ -220,7 +238,7 @@ function settle(look: Look, group: GroupConfig): void {
     return;
   }
   if (!mayGoOn(look, group)) return;
-  if (memory.doubtSinceMs[group.name] !== undefined) orders.push({ kind: 'release', group: group.name, reason: 'it is known again that this node may serve' });
+  giveBack(look, group);
   // an own obstacle is no reason to leave everything down: who runs goes on until somebody can take over
   if (input.own.leaving) stop(look, group, 'this node is leaving', false);
   else if (placement.node !== null && placement.node !== input.self) stop(look, group, `it goes to ${placement.node}: ${placement.why}`, false);
@@ -234,7 +252,7 @@ export function decide(input: DecideInput, memory: DecideMemory): Decision {
   const { worse, differs } = comparePing(input, memory);
   const next: DecideMemory = { claims: {}, pingDiffers: differs, doubtSinceMs: {}, pausedUntilVersion: memory.pausedUntilVersion, pausedAtMs: memory.pausedAtMs };
   if (next.pausedUntilVersion !== null) {
-    const heard = peer === 'alive' && input.confirmedVersion >= next.pausedUntilVersion;
+    const heard = peer === 'alive' && input.confirmedVersion >= next.pausedUntilVersion && input.reportIsCurrent;
     const nobody = (peer === 'dead' || peer === 'left') && input.nowMs - next.pausedAtMs > input.cluster.deadtimeMs;
     if (heard || nobody) next.pausedUntilVersion = null;
   }
@@ -252,7 +270,12 @@ export function decide(input: DecideInput, memory: DecideMemory): Decision {
     for (const group of groups) {
       look.notes.set(group.name, standstill);
       // safety is no matter of configuration: who was denied stops serving all the same
-      if (!own.wishes.maintenance.value && stoppable(own.groups[group.name])) mayGoOn(look, group);
+      if (!stoppable(own.groups[group.name])) continue;
+      if (own.wishes.maintenance.value) {
+        // nothing is touched, but what was taken away in doubt is given back
+        const standing = standingOf(group, input);
+        if (standing !== 'denied' && isSure(look, standing)) giveBack(look, group);
+      } else if (mayGoOn(look, group)) giveBack(look, group);
     }
   }
   return {

@@ -53,7 +53,7 @@ export class Manager implements ClusterHandlers {
   #memory: DecideMemory = freshMemory;
   #decision: Decision = { memory: freshMemory, orders: [], claimed: [], placements: {} };
   #reported = '';
-  #peerReport: { text: string; value: NodeReport | null } = { text: '', value: null };
+  #peerReport: { raw: unknown; text: string; value: NodeReport | null } = { raw: undefined, text: '', value: null };
   #said = new Map<string, string>();
   #leaving = false;
   #looking = false;
@@ -179,11 +179,12 @@ export class Manager implements ClusterHandlers {
   // --- inside ------------------------------------------------------------------------------------------------------------------------
 
   #readPeer(report: unknown): NodeReport | null {
+    if (report === this.#peerReport.raw) return this.#peerReport.value;
     const text = JSON.stringify(report ?? null);
     if (text === this.#peerReport.text) return this.#peerReport.value;
     const parsed = nodeReport.safeParse(report);
     if (!parsed.success && report !== null) this.#once('report', 'error', `what the other node says of itself is not understood: ${parsed.error.issues[0]?.message ?? ''}; update both nodes`);
-    this.#peerReport = { text, value: parsed.success ? parsed.data : null };
+    this.#peerReport = { raw: report, text, value: parsed.success ? parsed.data : null };
     return this.#peerReport.value;
   }
 
@@ -282,7 +283,7 @@ export class Manager implements ClusterHandlers {
       leaving: this.#leaving,
       pingLost: parts.pingLost(),
       groups: Object.fromEntries(
-        parts.runners.map(({ config, state }) => [config.name, { phase: state.phase, failed: state.failure !== '' || state.phase === 'failed', failCount: state.failCount }]),
+        parts.runners.map(({ config, state }) => [config.name, { phase: state.phase, failed: state.failure !== '' || state.phase === 'failed', failCount: state.failCount, held: this.#held.has(config.name) }]),
       ),
       volumes: daemon.volumes,
       wishes: this.#wishes,

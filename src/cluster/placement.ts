@@ -29,6 +29,14 @@ export const isStopped = (group: GroupReport | undefined): boolean => group !== 
 
 export const volumesOf = (group: GroupConfig): string[] => group.members.flatMap((member) => (member.kind === 'volume' ? [member.resource] : []));
 
+/** How well a node serves a group; of two that have it the better one keeps it. */
+export function servesWell(group: GroupConfig, report: Pick<NodeReport, 'volumes'> & { groups: Record<string, Omit<GroupReport, 'claim'>> }): number {
+  const own = report.groups[group.name];
+  if (own === undefined || !runningPhases.includes(own.phase)) return 0;
+  if (own.phase !== 'started') return 1;
+  return !own.held && volumesOf(group).every((name) => report.volumes[name]?.role === 'Primary' && report.volumes[name]?.frozen === false) ? 3 : 2;
+}
+
 /** Data that may be served: its own disk is good, or it is Primary and reads from the peer. */
 function hasData(volume: VolumeReport | undefined): boolean {
   return volume !== undefined && (volume.disk === 'UpToDate' || (volume.role === 'Primary' && volume.peerDisk === 'UpToDate'));
@@ -92,20 +100,23 @@ export function place(choice: Choice): Placement {
   const reachable = possible.filter(({ node }) => !worsePing.has(node));
   const [best] = reachable;
   if (best !== undefined && reachable.length === 1) return { node: best.node, why: `${possible.find((one) => one !== best)?.node ?? 'the other'} has lost its outer network` };
+  const home = possible.find(({ node }) => node === group.preferred);
+  const goesHome = home !== undefined && group.autoFailback && volumesOf(group).every((name) => isComplete(home.report?.volumes[name]));
   const free = possible.filter(({ node }) => !group.apart.some((other) => placed.get(other) === node));
-  const current = possible.find(({ node, report }) => runs(report?.groups[group.name]) && node !== '');
-  if (current !== undefined) {
-    const preferred = possible.find(({ node }) => node === group.preferred && node !== current.node);
-    if (preferred !== undefined && group.autoFailback && volumesOf(group).every((name) => isComplete(preferred.report?.volumes[name]))) {
-      return { node: preferred.node, why: 'auto-failback to the preferred node, which is complete again' };
-    }
+  const well = (candidate: Candidate): number => (candidate.report === null ? 0 : servesWell(group, candidate.report));
+  const [, second] = possible;
+  const current = second !== undefined && well(second) > well(only) ? second : only;
+  if (well(current) > 0) {
+    if (goesHome && home !== current) return { node: home.node, why: 'auto-failback to the preferred node, which is complete again' };
     return { node: current.node, why: 'it runs there' };
   }
   const [apart] = free;
   if (apart !== undefined && free.length === 1) return { node: apart.node, why: `apart from ${group.apart.join(', ')}` };
+  // on its way home it must not turn back because the role is given up, or told, a moment later
+  if (goesHome) return { node: home.node, why: 'the preferred node' };
   const primary = possible.find(({ report }) => volumesOf(group).some((name) => report?.volumes[name]?.role === 'Primary'));
   if (primary !== undefined) return { node: primary.node, why: 'its volume is Primary there' };
-  if (possible.some(({ node }) => node === group.preferred)) return { node: group.preferred, why: 'the preferred node' };
+  if (home !== undefined) return { node: home.node, why: 'the preferred node' };
   return { node: only.node, why: 'the first node of the cluster' };
 }
 

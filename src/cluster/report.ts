@@ -13,6 +13,8 @@ const groupReport = z.object({
   /** may not run here until somebody says `cleanup`, or the failure is old. */
   failed: z.boolean(),
   failCount: z.number().int().nonnegative(),
+  /** its addresses are withdrawn: this node does not know whether it may serve. */
+  held: z.boolean(),
 });
 export type GroupReport = z.infer<typeof groupReport>;
 
