@@ -136,7 +136,9 @@ function stop(look: Look, group: GroupConfig, reason: string, urgent: boolean): 
     const dependant = look.input.groups.find((candidate) => candidate.name === name);
     if (dependant !== undefined) stop(look, dependant, `${group.name} stops: ${reason}`, urgent);
   }
-  if (!stoppable(look.input.own.groups[group.name])) return;
+  const own = look.input.own.groups[group.name];
+  // one that stops politely may be told to hurry
+  if (!stoppable(own) && !(urgent && own?.phase === 'stopping')) return;
   if ((waiting.length === 0 || urgent) && !look.orders.some((order) => order.kind === 'stop' && order.group === group.name)) {
     look.orders.push({ kind: 'stop', group: group.name, reason, urgent });
   }
@@ -231,6 +233,11 @@ function settle(look: Look, group: GroupConfig): void {
   const own = input.own.groups[group.name];
   const placement = placements.get(group.name) ?? { node: null, why: '' };
   if (own === undefined) return;
+  if (own.phase === 'stopping') {
+    // until it is stopped it serves
+    mayGoOn(look, group);
+    return;
+  }
   if (!stoppable(own)) {
     if (placement.node !== input.self || !isStopped({ ...own, claim: false })) return;
     const note = bring(look, group, placement.why);
@@ -270,6 +277,8 @@ export function decide(input: DecideInput, memory: DecideMemory): Decision {
     for (const group of groups) {
       look.notes.set(group.name, standstill);
       // safety is no matter of configuration: who was denied stops serving all the same
+      const phase = own.groups[group.name]?.phase;
+      if (phase === 'stopping' && !own.wishes.maintenance.value) mayGoOn(look, group);
       if (!stoppable(own.groups[group.name])) continue;
       if (own.wishes.maintenance.value) {
         // nothing is touched, but what was taken away in doubt is given back

@@ -307,6 +307,8 @@ export class Manager implements ClusterHandlers {
         runner.send({ kind: 'start', reason: order.reason });
         return;
       case 'stop':
+        // it knows
+        if (runner.state.phase === 'stopping' && (runner.state.urgent || !order.urgent)) return;
         if (order.urgent) this.#hold(runner, order.reason);
         runner.send({ kind: 'stop', reason: order.reason, urgent: order.urgent, ...(order.urgent ? { withinMs: urgentStopMs } : {}) });
         return;

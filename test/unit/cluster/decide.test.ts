@@ -74,6 +74,17 @@ describe('decide', () => {
   });
 });
 
+describe('a group that stops', () => {
+  it('is told to hurry, its addresses first, when this node turns out to be denied or does not know', () => {
+    const stopping = report('alpha', { phase: 'stopping' }, { ...primary, frozen: true, connection: 'WFConnection', peerDisk: 'DUnknown' });
+    const denied = decide(input(stopping, report('beta', {}, secondary), { standings: { r0: 'denied' } }), freshMemory);
+    assert.deepEqual(denied.orders.map((order) => [order.kind, order.kind === 'stop' && order.urgent]), [['stop', true]]);
+    assert.deepEqual(kinds(decide(input(stopping, null, { standings: { r0: 'open' } }), freshMemory)), ['hold']);
+    assert.deepEqual(kinds(decide(input(stopping, report('beta', { phase: 'starting' }, secondary)), freshMemory)), ['stop']);
+    assert.deepEqual(kinds(decide(input(stopping, report('beta', {}, secondary)), freshMemory)), []);
+  });
+});
+
 describe('placement', () => {
   it('a group on its way home does not turn back while its volume is still said to be Primary where it was', () => {
     const home = group({ preferred: 'alpha', autoFailback: true });
