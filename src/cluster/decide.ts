@@ -10,8 +10,9 @@
  * - In maintenance, or when nodes disagree about the configuration, nothing is started, stopped or moved.
  */
 import type { ClusterConfig, GroupConfig } from '../config/cluster-types.js';
+import { connectionStates } from '../shared/terms.js';
 import { type Candidate, inOrder, isStopped, type Placement, placeAll, runs, servesWell, volumesOf } from './placement.js';
-import type { GroupReport, NodeReport } from './report.js';
+import type { GroupReport, NodeReport, VolumeReport } from './report.js';
 
 /** What the arbitration says of this node and a volume, or of the record of a group without volumes. */
 export type Standing =
@@ -75,6 +76,8 @@ export type Order =
   /** addresses of the group are taken away while it is not known whether it may serve; `release` gives them back. */
   | { kind: 'hold'; group: string; reason: string }
   | { kind: 'release'; group: string; reason: string }
+  /** this process has only begun and knows nothing: addresses stay as they are and are not renewed, so none lasts longer than without it. */
+  | { kind: 'keep-unrenewed'; group: string }
   /** asks for the record of a group without volumes; the peer is gone. */
   | { kind: 'claim-record'; group: string };
 
@@ -89,6 +92,10 @@ export interface Decision {
 
 /** How long a serving node holds its addresses back, unheard and undecided, before it stops the group. */
 const doubtMs = 3000;
+
+/** Both engines are joined, whatever is being copied. */
+const isReplicated = (volume: VolumeReport | undefined): boolean =>
+  volume !== undefined && !volume.frozen && connectionStates.indexOf(volume.connection) >= connectionStates.indexOf('Connected');
 
 const stoppable = (group: Omit<GroupReport, 'claim'> | undefined): boolean => group !== undefined && ['partial', 'starting', 'started'].includes(group.phase);
 
@@ -184,9 +191,15 @@ function mayGoOn(look: Look, group: GroupConfig): boolean {
   // before the promotion there is nothing that could be served twice: the gate of drbdtsd decides
   const volumes = volumesOf(group);
   if (volumes.length > 0 && ours?.phase !== 'started' && !volumes.some((name) => input.own.volumes[name]?.role === 'Primary')) return true;
-  if (isSure(look, standing)) return true;
+  // the other node is not heard yet, but its engine is connected to ours: it can not have been promoted
+  const replicated = peer === 'unknown' && !paused && standing === 'together' && volumes.length > 0 && volumes.every((name) => isReplicated(input.own.volumes[name]));
+  if (replicated || isSure(look, standing)) return true;
   const sinceMs = memory.doubtSinceMs[group.name] ?? nowMs;
   next.doubtSinceMs[group.name] = sinceMs;
+  if (peer === 'unknown' && !paused && nowMs - sinceMs < input.cluster.deadtimeMs) {
+    look.orders.push({ kind: 'keep-unrenewed', group: group.name });
+    return false;
+  }
   const why = paused && peer === 'alive' ? 'this node stood still and does not know yet what the other did' : 'neither the other node nor the arbiter says that it may serve';
   if (nowMs - sinceMs >= doubtMs && !(paused && peer === 'alive')) stop(look, group, why, true);
   else look.orders.push({ kind: 'hold', group: group.name, reason: why });

@@ -99,7 +99,7 @@ export class Manager implements ClusterHandlers {
 
   /** false: addresses of the group are held back, their lifetime is not renewed. */
   mayServe(group: string): boolean {
-    return !this.#held.has(group);
+    return !this.#held.has(group) && !this.#decision.orders.some((order) => order.kind === 'keep-unrenewed' && order.group === group);
   }
 
   isHeld(group: string): boolean {
@@ -317,6 +317,8 @@ export class Manager implements ClusterHandlers {
         return;
       case 'release':
         this.#release(runner);
+        return;
+      case 'keep-unrenewed':
         return;
       case 'claim-record':
         this.parts.claimRecord(order.group);

@@ -13,7 +13,17 @@ import { Host } from './host.js';
 import type { Lab } from './lab.js';
 import { Pair, type PairOptions } from './pair.js';
 import { clusterdMain, witnessMain } from './paths.js';
+import { processesInNetworkOf } from './processes.js';
+import { ServiceChecker } from './service-checker.js';
 import { waitFor } from './wait.js';
+
+function signal(pid: number, name: NodeJS.Signals): void {
+  try {
+    process.kill(pid, name);
+  } catch {
+    // it has ended
+  }
+}
 
 export interface ClusterLabOptions extends PairOptions {
   /** section `cluster:` besides what the lab knows. */
@@ -28,20 +38,19 @@ export class Clusterd {
   readonly host: Host;
   readonly child: ChildProcess;
   readonly client: ClusterClient;
+  readonly argv: readonly string[];
   readonly #logFile: string;
 
   constructor(host: Host, extra: readonly string[]) {
     this.host = host;
     this.#logFile = join(host.dir, 'clusterd.log');
     const socket = join(host.dir, 'clusterd.sock');
+    this.argv = [
+      process.execPath, clusterdMain, '--config', host.configFile, '--socket', socket, '--drbdtsd-socket', host.socket, '--node', host.name,
+      '--state-dir', join(host.dir, 'cluster'), '--run-dir', '/run/drbdts/cluster', '--foreground', ...extra,
+    ];
     const log = host.openLogFile(this.#logFile);
-    this.child = host.spawn(
-      [
-        process.execPath, clusterdMain, '--config', host.configFile, '--socket', socket, '--drbdtsd-socket', host.socket, '--node', host.name,
-        '--state-dir', join(host.dir, 'cluster'), '--run-dir', '/run/drbdts/cluster', '--foreground', ...extra,
-      ],
-      ['ignore', log, log],
-    );
+    this.child = host.spawn(this.argv, ['ignore', log, log]);
     host.closeLog(log);
     this.client = new ClusterClient(socket);
   }
@@ -68,6 +77,10 @@ export class Clusterd {
   async end(signal: NodeJS.Signals): Promise<number> {
     this.child.kill(signal);
     return exited(this.child);
+  }
+
+  log(): string {
+    return existsSync(this.#logFile) ? readFileSync(this.#logFile, 'utf8') : '';
   }
 
   logTail(lines = 60): string {
@@ -237,6 +250,33 @@ export class ClusterLab {
 
   async history(host: Host): Promise<HistoryEntry[]> {
     return (await this.clusterd(host).client.history(1000)).entries;
+  }
+
+  /** The node stands still: every process in its network, and none of its kernel. */
+  freeze(host: Host): void {
+    // once more for what was started meanwhile
+    for (let round = 0; round < 2; round++) for (const pid of processesInNetworkOf(host.pid)) signal(pid, 'SIGSTOP');
+  }
+
+  thaw(host: Host): void {
+    for (const pid of processesInNetworkOf(host.pid)) signal(pid, 'SIGCONT');
+  }
+
+  /** Heartbeats are lost on every link, in both directions; everything else arrives. */
+  async cutHeartbeats(): Promise<void> {
+    for (const host of [this.a, this.b])
+      await host.sh('nft add table inet nohb && nft add chain inet nohb in "{ type filter hook input priority 0; }" && nft add rule inet nohb in udp dport 694 drop');
+  }
+
+  async restoreHeartbeats(): Promise<void> {
+    for (const host of [this.a, this.b]) await host.sh('nft delete table inet nohb');
+  }
+
+  /** Watches from now on that never two nodes serve. */
+  async check(): Promise<ServiceChecker> {
+    const checker = new ServiceChecker(this.lab, [this.a, this.b], { vip: this.vip, mount: this.store });
+    await checker.ready();
+    return checker;
   }
 
   /** Drops everything that arrives on an interface of a host. */

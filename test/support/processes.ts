@@ -1,5 +1,5 @@
 /** What runs on this machine, read from /proc. */
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 
 function read(path: string): string {
   try {
@@ -41,4 +41,21 @@ export function cpuSeconds(pid: number): number {
 export function residentBytes(pid: number): number {
   const match = /VmRSS:\s+(\d+) kB/.exec(read(`/proc/${pid}/status`));
   return Number(match?.[1] ?? 0) * 1024;
+}
+
+function networkOf(pid: number | string): string {
+  try {
+    return readlinkSync(`/proc/${pid}/ns/net`);
+  } catch {
+    return '';
+  }
+}
+
+/** Every process in the network namespace of `pid`. */
+export function processesInNetworkOf(pid: number): number[] {
+  const network = networkOf(pid);
+  if (network === '' || network === networkOf(process.pid)) throw new Error(`process ${pid} has no network of its own`);
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name) && networkOf(name) === network)
+    .map(Number);
 }
