@@ -56,6 +56,7 @@ export function clusterStatusOf(manager: Manager): ClusterStatus {
     cluster: parts.cluster.name,
     node: parts.node,
     version,
+    configDigest: parts.configDigest,
     nodes: parts.cluster.nodes.map((name) =>
       name === parts.node
         ? { name, state: stateOf({ standby: manager.standby, leaving: manager.leaving }), sinceMs: 0, pingLost: parts.pingLost(), sameConfiguration: true }

@@ -4,13 +4,13 @@
  * stopped and the other node takes them. SIGHUP and SIGUSR2 end only the process: groups run on and the next one adopts them (upgrade, new
  * configuration).
  */
-import { createHash } from 'node:crypto';
 import { mkdirSync, statSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { readKeyFile } from '../arbiter/key-file.js';
-import type { ClusterConfig, GroupConfig } from '../config/cluster-types.js';
+import type { ClusterConfig } from '../config/cluster-types.js';
+import { clusterDigest } from '../config/digest.js';
 import { defaultConfigFile, formatProblem, loadConfig, requireConfig } from '../config/load.js';
 import type { Config } from '../config/types.js';
 import { ControlClient, defaultSocket } from '../control/client.js';
@@ -104,11 +104,6 @@ function readArguments(argv: string[]): Arguments | null {
 function clusterOf(config: Config, node: string): ClusterConfig {
   if (config.cluster === null || !config.cluster.nodes.includes(node)) throw drbdtsError('ERR_CLUSTER_NOT_CONFIGURED', { values: { file: config.file }, place: config.file });
   return config.cluster;
-}
-
-/** Both nodes must mean the same by what they say. */
-function digestOf(cluster: ClusterConfig, groups: readonly GroupConfig[]): string {
-  return createHash('sha256').update(JSON.stringify([cluster, groups])).digest('hex').slice(0, 16);
 }
 
 /** A pause of this thread looks to the other node like a death. */
@@ -209,7 +204,7 @@ async function run(args: Arguments): Promise<void> {
     cluster,
     groups,
     node: args.node,
-    configDigest: digestOf(cluster, groups),
+    configDigest: clusterDigest(cluster, groups),
     clock,
     log,
     runners,

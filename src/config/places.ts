@@ -1,5 +1,5 @@
 /** Where in the YAML text a path of keys is (pure): line and column of the key or of the value, counted from 1. */
-import { type Document, isMap, isScalar, isSeq, type LineCounter, type Node, type Pair } from 'yaml';
+import { type Document, isMap, isScalar, isSeq, LineCounter, type Node, type Pair, parseDocument } from 'yaml';
 
 export type KeyPath = readonly (string | number)[];
 export interface Place {
@@ -32,4 +32,11 @@ export function placeOf(document: Document, lines: LineCounter, path: KeyPath, a
 
 function rangeStart(node: unknown): number | undefined {
   return (node as Node | null | undefined)?.range?.[0];
+}
+
+/** A way to ask for many places in one text. */
+export function placesIn(text: string): (path: KeyPath, at?: 'key' | 'value') => Place {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
+  return (path, at) => placeOf(document, lines, path, at);
 }

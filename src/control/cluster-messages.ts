@@ -54,6 +54,8 @@ export const clusterStatus = z.object({
   cluster: z.string(),
   node: z.string(),
   version: z.string(),
+  /** of the configuration clusterd works with; `drbdts cluster check` compares it with the file. */
+  configDigest: z.string(),
   nodes: z.array(
     z.object({
       name: z.string(),

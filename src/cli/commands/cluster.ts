@@ -1,10 +1,13 @@
 /** drbdts cluster ...: the cluster manager of this node. */
+import { hostname } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
+import { checkup } from '../../checkup/checkup.js';
 import type { ClusterReply, ClusterStatus, ClusterVerb, ClusterRequest } from '../../control/cluster-messages.js';
 import { choosePainter } from '../color.js';
 import { type CliContext, printJson, printLines } from '../context.js';
 import { exitCodes } from '../exit-codes.js';
 import { CliError } from '../failure.js';
+import { formatCheckup } from '../format-checkup.js';
 import { formatClusterStatus, formatHistory } from '../format-cluster.js';
 import { parseOption } from '../usage.js';
 import type { Registry } from './command.js';
@@ -144,6 +147,26 @@ export function registerCluster(registry: Registry): void {
         if (context.options.json === true) printJson(context.stdout, { entries });
         else printLines(context.stdout, formatHistory(entries, choosePainter(context.stdout.isTTY === true, context.env)));
         return exitCodes.ok;
+      }),
+    );
+  add(
+    'check [file]',
+    'find what will hurt before the start: the configuration against this host and the other node; needs no daemon',
+    'drbdts cluster check\ndrbdts cluster check ./drbdts.yaml --against ./drbdts.yaml.of-master2',
+  )
+    .option('--against <file>', "the other node's file: name the keys that differ")
+    .action(
+      run(async (context, argument: string | undefined, options: { against?: string }) => {
+        const { api, cluster } = context;
+        const result = await checkup({
+          file: argument ?? context.options.config,
+          node: context.options.node ?? hostname(),
+          against: options.against ?? '',
+          sources: { drbdtsd: () => api.status(), clusterd: () => cluster.status(), history: () => cluster.history(1000) },
+        });
+        if (context.options.json === true) printJson(context.stdout, result);
+        else printLines(context.stdout, formatCheckup(result, choosePainter(context.stdout.isTTY === true, context.env)));
+        return result.findings.some(({ severity }) => severity === 'error') ? exitCodes.configuration : exitCodes.ok;
       }),
     );
 }

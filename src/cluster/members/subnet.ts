@@ -1,5 +1,5 @@
 /** Which network an address lies in. Pure. */
-import { BlockList } from 'node:net';
+import { isInNetwork } from '../../shared/network.js';
 import type { NetAddress } from './net.js';
 
 /** Name of the interface on whose connected network `address` lies, the one with the longest prefix; '' when there is none. */
@@ -7,9 +7,7 @@ export function connectedInterface(addresses: readonly NetAddress[], family: 4 |
   let best: NetAddress | null = null;
   for (const own of addresses) {
     if (own.family !== family || own.address === address || own.prefix === (family === 4 ? 32 : 128)) continue;
-    const net = new BlockList();
-    net.addSubnet(own.address, own.prefix, family === 4 ? 'ipv4' : 'ipv6');
-    if (net.check(address, family === 4 ? 'ipv4' : 'ipv6') && (best === null || own.prefix > best.prefix)) best = own;
+    if (isInNetwork(family, address, own.address, own.prefix) && (best === null || own.prefix > best.prefix)) best = own;
   }
   return best?.interface ?? '';
 }
