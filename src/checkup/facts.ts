@@ -67,7 +67,7 @@ export interface Facts {
   /** whether there is a way to an address. */
   readonly routes: ReadonlyMap<string, boolean>;
   readonly ports: readonly PortFact[];
-  /** who answers for a virtual address on the network: a hardware address, '' for somebody unknown; null: nobody. */
+  /** who answers for a virtual address on the network: a hardware address; null: nobody. */
   readonly owners: ReadonlyMap<string, string | null>;
   /** hardware addresses of the other node. */
   readonly peerHardware: ReadonlySet<string>;

@@ -1,4 +1,6 @@
 /** Looks at this host: everything judge.ts needs to know, and nothing is changed by it. */
+import { createSocket } from 'node:dgram';
+import { isIP } from 'node:net';
 import { createArbiter } from '../arbiter/create.js';
 import { readKeyFile, readSecretFile } from '../arbiter/key-file.js';
 import type { ClusterConfig } from '../config/cluster-types.js';
@@ -6,12 +8,13 @@ import { clusterDigest } from '../config/digest.js';
 import { type Config, sidesOf } from '../config/types.js';
 import type { ClusterStatus, HistoryReply } from '../control/cluster-messages.js';
 import type { StatusReply } from '../control/messages.js';
+import { systemClock } from '../shared/clock.js';
 import { asDrbdtsError } from '../shared/errors.js';
 import { parseMountTable } from '../shared/mount-table.js';
 import type { Facts, FstabEntry, MentionFact, PathFact, UnitFact } from './facts.js';
 import { findProgram, listDirectory, look, lookAt, processNames, readText, realPath } from './host.js';
 import { agentPath, programOf, scriptPaths } from './judge-services.js';
-import { linesWith, mountUnitOf, parseFstab, parseIpAddresses, parseNeighbours, parsePorts } from './parse.js';
+import { linesWith, mountUnitOf, parseFstab, parseIpAddresses, parseNeighbour, parsePorts } from './parse.js';
 import { membersOf } from './scene.js';
 
 /** Who can be asked; each rejects when it is not there. */
@@ -23,6 +26,12 @@ export interface Sources {
 
 /** Where drbdtsd keeps what an arbiter has to remember. */
 const registerDirectory = '/var/lib/drbdts/register';
+
+const discardPort = 9;
+/** Who has an address answers at once. An old answer is asked for again by the kernel after 5 s, then three times a second apart. */
+const neighbourTries = 10;
+const confirmTries = 90;
+const neighbourPauseMs = 100;
 
 const orNull = <T>(promise: Promise<T>): Promise<T | null> => promise.catch(() => null);
 
@@ -61,13 +70,29 @@ function mentions(addresses: readonly string[]): MentionFact[] {
   });
 }
 
-/** Who answers for an address, as the kernel finds out when something is sent to it. */
-async function hardwareOf(address: string, networkInterface: string): Promise<string | null> {
-  const device = networkInterface === '' ? [] : ['-I', networkInterface];
-  const { code } = await look(['ping', '-n', '-c', '1', '-W', '1', ...device, address]);
-  const neighbours = parseNeighbours((await look(['ip', '-json', 'neigh', 'show', 'to', address])).text);
-  return neighbours[0] ?? (code === 0 ? '' : null);
+/** Sends something that nobody needs, so that the kernel asks who has the address. */
+async function poke(address: string): Promise<void> {
+  const socket = createSocket(isIP(address) === 6 ? 'udp6' : 'udp4');
+  socket.on('error', () => {});
+  await new Promise<void>((resolve) => socket.send('', discardPort, address, () => resolve()));
+  socket.close();
 }
+
+/** The hardware address of who answers for an address in a connected network; null when nobody does. An old answer is confirmed first. */
+async function hardwareOf(address: string): Promise<string | null> {
+  let old = false;
+  for (let attempt = 0; attempt < (old ? confirmTries : neighbourTries); attempt++) {
+    if (attempt % 5 === 0) await poke(address);
+    const neighbour = parseNeighbour((await look(['ip', '-json', 'neigh', 'show', 'to', address])).text);
+    if (neighbour?.confirmed === true) return neighbour.hardware;
+    if (neighbour === null && old) return null;
+    old = neighbour !== null;
+    await systemClock.sleep(neighbourPauseMs);
+  }
+  return null;
+}
+
+const pingProgram = (address: string): string => (isIP(address) === 6 ? 'ping6' : 'ping');
 
 async function unitFact(unit: string): Promise<UnitFact> {
   const [enabled, active] = await Promise.all([look(['systemctl', 'is-enabled', unit]), look(['systemctl', 'is-active', unit])]);
@@ -169,9 +194,9 @@ export async function gatherFacts(config: Config, cluster: ClusterConfig, node: 
   const probed = vips.filter(({ address }) => !present.has(address));
   const [routes, owners, peerMacs, pings, pathFacts, unitFacts, unknown, signatures, problem] = await Promise.all([
     mapOf(peers, async (address) => (await look(['ip', '-json', 'route', 'get', address])).code === 0),
-    mapOf(probed.map(({ address }) => address), (address) => hardwareOf(address, probed.find((one) => one.address === address)?.interface ?? '')),
-    mapOf(peers, (address) => hardwareOf(address, '')),
-    mapOf(cluster.ping, async (address) => (await look(['ping', '-n', '-c', '3', '-i', '0.2', '-W', '1', address])).code === 0),
+    mapOf(probed.map(({ address }) => address), hardwareOf),
+    mapOf(peers, hardwareOf),
+    mapOf(cluster.ping, async (address) => (await look([pingProgram(address), '-n', '-c', '3', '-i', '0.3', '-W', '1', address])).code === 0),
     mapOf<PathFact>(paths, lookAt),
     findProgram('systemctl') === '' ? null : mapOf(units, unitFact),
     mapOf(types, isUnknownType),
@@ -183,12 +208,12 @@ export async function gatherFacts(config: Config, cluster: ClusterConfig, node: 
     arbiterProblem(cluster, node),
   ]);
   const watchdog = realPath(cluster.selfFence.watchdog).split('/').at(-1) ?? '';
-  const programs = [...(cluster.ping.length > 0 ? ['ping'] : []), ...types.map((type) => `fsck.${type}`), ...(cluster.arbiter.kind === 'stonith' ? [cluster.arbiter.agent] : [])];
+  const programs = [...cluster.ping.map(pingProgram), ...types.map((type) => `fsck.${type}`), ...(cluster.arbiter.kind === 'stonith' ? [cluster.arbiter.agent] : [])];
   return {
     ...host,
     ...{ routes, owners, pings, drbdtsd, clusterd, units: unitFacts, paths: pathFacts, arbiterProblem: problem },
     ports: [...['udp', 'udp6'].flatMap((name) => parsePorts(readText(`/proc/net/${name}`), 'udp')), ...['tcp', 'tcp6'].flatMap((name) => parsePorts(readText(`/proc/net/${name}`), 'tcp'))],
-    peerHardware: new Set([...peerMacs.values()].filter((mac): mac is string => mac !== null && mac !== '')),
+    peerHardware: new Set([...peerMacs.values()].filter((mac): mac is string => mac !== null)),
     mentions: mentions(vips.map(({ address }) => address)),
     mounts: parseMountTable(readText('/proc/self/mountinfo')),
     fstab: fstab(),

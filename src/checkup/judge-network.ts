@@ -97,7 +97,7 @@ function judgeVip(scene: Scene, vip: VipMember, group: string, path: KeyPath): v
   else if (here === undefined && facts.clusterd?.groups.some((one) => one.name === group && one.node !== '') !== true) {
     const hardware = facts.owners.get(address) ?? null;
     // the other node's cluster manager may well serve it
-    if (hardware !== null && !facts.peerHardware.has(hardware)) report('CHECK_VIP_IN_USE', at, { address, owner: hardware === '' ? 'somebody' : hardware });
+    if (hardware !== null && !facts.peerHardware.has(hardware)) report('CHECK_VIP_IN_USE', at, { address, owner: hardware });
   }
   if (vip.interface !== '' && !judgeInterface(scene, vip.interface, [...path, 'interface'])) return;
   const candidates = facts.addresses.filter((own) => own.family === family && own.address !== address && own.permanent && (vip.interface === '' || own.interface === vip.interface));
@@ -113,7 +113,7 @@ function judgeVip(scene: Scene, vip: VipMember, group: string, path: KeyPath): v
 function judgePings(scene: Scene): void {
   const { cluster, facts, report } = scene;
   const vips = [...membersOf(scene.config)].flatMap(({ member }) => (member.kind === 'vip' ? [member.address] : []));
-  if (cluster.ping.length > 0 && facts.programs.get('ping') === '') report('CHECK_PROGRAM', ['cluster', 'ping'], { program: 'ping', package: 'iputils-ping' });
+  for (const program of ['ping', 'ping6']) if (facts.programs.get(program) === '') report('CHECK_PROGRAM', ['cluster', 'ping'], { program, package: 'iputils-ping' });
   for (const [index, address] of cluster.ping.entries()) {
     const at: KeyPath = ['cluster', 'ping', index];
     const owner = ownerIn(scene, address);

@@ -30,10 +30,11 @@ export function parseIpAddresses(json: string): { interfaces: InterfaceFact[]; a
   };
 }
 
-/** `ip -json neigh show to ADDRESS`: hardware addresses that were confirmed just now. */
-export function parseNeighbours(json: string): string[] {
+/** `ip -json neigh show to ADDRESS`: who has it, and whether that was confirmed just now; null: nobody as far as is known. */
+export function parseNeighbour(json: string): { hardware: string; confirmed: boolean } | null {
   const list = JSON.parse(json === '' ? '[]' : json) as { lladdr?: string; state?: string[] }[];
-  return list.flatMap(({ lladdr, state = [] }) => (lladdr !== undefined && state.some((one) => one === 'REACHABLE' || one === 'PERMANENT') ? [lladdr] : []));
+  const known = list.flatMap(({ lladdr, state = [] }) => (lladdr === undefined || state.includes('FAILED') ? [] : [{ hardware: lladdr, confirmed: state.includes('REACHABLE') || state.includes('PERMANENT') }]));
+  return known.find(({ confirmed }) => confirmed) ?? known[0] ?? null;
 }
 
 /** fstab(5); lines that are no entries are left out. */

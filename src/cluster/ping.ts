@@ -1,5 +1,6 @@
 /** Outer addresses (ipfail's purpose): one `ping` process per target; a target that has not answered for deadping counts as lost. */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { isIP } from 'node:net';
 import { createInterface } from 'node:readline';
 import type { Clock } from '../shared/clock.js';
 import type { Log } from '../shared/log.js';
@@ -53,7 +54,8 @@ export class PingTargets {
     if (this.#closed) return;
     const { deadpingMs } = this.#options;
     const intervalS = Math.max(0.1, deadpingMs / 4000).toFixed(2);
-    const child = spawn('ping', ['-n', '-O', '-i', intervalS, '-W', '1', target.address], { stdio: ['ignore', 'pipe', 'ignore'], env: { ...process.env, LC_ALL: 'C' } });
+    // only what the pings of iputils and of inetutils have in common
+    const child = spawn(isIP(target.address) === 6 ? 'ping6' : 'ping', ['-n', '-i', intervalS, '-W', '1', target.address], { stdio: ['ignore', 'pipe', 'ignore'], env: { ...process.env, LC_ALL: 'C' } });
     target.child = child;
     createInterface({ input: child.stdout }).on('line', (line) => {
       if (/bytes from .*icmp_seq=/.test(line)) {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { differences } from '../../../src/checkup/differences.js';
-import { linesWith, mountUnitOf, parseFstab, parseIpAddresses, parseNeighbours, parsePorts } from '../../../src/checkup/parse.js';
+import { linesWith, mountUnitOf, parseFstab, parseIpAddresses, parseNeighbour, parsePorts } from '../../../src/checkup/parse.js';
 import { canonical } from '../../../src/config/digest.js';
 
 test('ip address: interfaces, and addresses with and without a lifetime', () => {
@@ -20,10 +20,11 @@ test('ip address: interfaces, and addresses with and without a lifetime', () => 
   });
 });
 
-test('neighbours: only those that answered now', () => {
-  const text = JSON.stringify([{ dst: 'a', lladdr: '02::1', state: ['REACHABLE'] }, { dst: 'a', lladdr: '02::2', state: ['STALE'] }, { dst: 'a', state: ['FAILED'] }]);
-  assert.deepEqual(parseNeighbours(text), ['02::1']);
-  assert.deepEqual(parseNeighbours(''), []);
+test('neighbours: who has it, and whether that is certain', () => {
+  const stale = { dst: 'a', lladdr: '02::2', state: ['STALE'] };
+  assert.deepEqual(parseNeighbour(JSON.stringify([stale, { dst: 'a', lladdr: '02::1', state: ['REACHABLE'] }])), { hardware: '02::1', confirmed: true });
+  assert.deepEqual(parseNeighbour(JSON.stringify([stale])), { hardware: '02::2', confirmed: false });
+  for (const nobody of ['', '[]', '[{"dst":"a","state":["INCOMPLETE"]}]', '[{"dst":"a","lladdr":"02::1","state":["FAILED"]}]']) assert.equal(parseNeighbour(nobody), null);
 });
 
 test('fstab: comments, blanks in names, line numbers', () => {
