@@ -52,7 +52,7 @@ _drbdts() {
     resize) words="--size --assume-clean" resources=1 ;;
     suspend-io) words="" resources=1 ;;
     resume-io) words="" resources=1 ;;
-    cluster) words="status move standby online takeover maintenance cleanup history" ;;
+    cluster) words="status move standby online takeover maintenance cleanup history check" ;;
     config) words="check show schema" ;;
     sh-resources) words="" ;;
     sh-dev) words="" resources=1 ;;

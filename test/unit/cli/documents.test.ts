@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { clusterWords } from '../../../src/config/cluster-schema.js';
+import { parseConfig } from '../../../src/config/load.js';
 import { optionTable } from '../../../src/config/options.js';
 import type { Command } from 'commander';
 import { bashCompletion } from '../../../src/cli/completion.js';
@@ -57,5 +59,37 @@ test('drbdts.yaml.5 has every option of the configuration', () => {
     assert.notEqual(start, -1, section);
     const end = text.indexOf('\n.Ss ', start + 1);
     assert.match(text.slice(start, end === -1 ? undefined : end), new RegExp(`^\\.It Cm ${name}$`, 'm'), `${section} ${name}`);
+  }
+});
+
+test('drbdts.yaml.5 and configuration.md have every key of cluster and groups', () => {
+  const page = read('man/drbdts.yaml.5');
+  const [, chapter = ''] = read('docs/configuration.md').split('## Cluster and groups');
+  const [, cluster = ''] = page.split('.Ss Section cluster\n');
+  const [own = '', groups = ''] = cluster.split('.Ss Section groups\n');
+  const wanted = [
+    ...[...clusterWords.cluster, ...clusterWords.arbiter, ...clusterWords.selfFence, ...clusterWords.link].map((word) => ({ word, text: own })),
+    ...[...clusterWords.group, ...clusterWords.member].map((word) => ({ word, text: groups })),
+  ];
+  for (const { word, text } of wanted) {
+    assert.match(text, new RegExp(`^\\.(It )?Cm .*\\b${word}\\b|^\\.Cm ${word}`, 'm'), `drbdts.yaml.5: ${word}`);
+    assert.ok(chapter.includes(word), `configuration.md: ${word}`);
+  }
+});
+
+test('the example of a cluster has no problem on its nodes', () => {
+  for (const node of ['master1', 'master2']) assert.deepEqual(parseConfig(read('examples/cluster.yaml'), 'cluster.yaml', node).problems, []);
+});
+
+test('cluster.md explains what keeps a group from running', () => {
+  const text = read('docs/cluster.md');
+  const source = ['placement', 'decide'].map((name) => readFileSync(new URL(`../../../../src/cluster/${name}.ts`, import.meta.url), 'utf8')).join('');
+  for (const [, sentence = ''] of text.matchAll(/^\| (`[^|]*`) \|/gm)) {
+    for (const [, quoted = ''] of sentence.matchAll(/`([^`]+)`/g)) {
+      if (/^(drbdts|--|addresses are held back)/.test(quoted)) continue;
+      // names stand for what the code puts there
+      const [longest = ''] = quoted.split(/NODE|r0|GROUP|Inconsistent|, `|`/).map((part) => part.trim()).sort((a, b) => b.length - a.length);
+      assert.ok(source.includes(longest), `no decision says '${longest}'`);
+    }
   }
 });
