@@ -45,6 +45,17 @@ export class History {
     const { file } = options;
     mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
     this.#entries = [...readEntries(`${file}.old`), ...readEntries(file)].slice(-keptEntries);
+    this.#endLine();
+  }
+
+  /** What was cut short must not take the next entry with it. */
+  #endLine(): void {
+    const { file } = this.#options;
+    try {
+      if (!/(^|\n)$/.test(readFileSync(file, 'utf8').slice(-1))) appendFileSync(file, '\n');
+    } catch {
+      // there is none yet, or it can not be written: add() says so
+    }
   }
 
   add(level: HistoryEntry['level'], group: string, sentence: string): void {
