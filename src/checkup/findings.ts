@@ -100,3 +100,11 @@ export function finding(code: CheckCode, place: string, values: Readonly<Record<
   const kind: Kind = checkKinds[code];
   return { code, severity: kind.severity, place, message: fill(kind.message, values), remedy: fill(kind.remedy, values) };
 }
+
+/** What `drbdts explain CODE` prints of a finding; null for a code that is none. Names in capitals stand for what is found. */
+export function explainCheck(code: string): string | null {
+  const kind: Kind | undefined = (checkKinds as Record<string, Kind>)[code.toUpperCase()];
+  if (kind === undefined) return null;
+  const named = (text: string): string => text.replace(/\{(\w+)\}/g, (_, name: string) => name.toUpperCase());
+  return `${code.toUpperCase()} (${kind.severity} of drbdts cluster check)\n${named(kind.message)}\n${named(kind.remedy)}\n`;
+}

@@ -1,4 +1,5 @@
 /** The server of clusterd's control API (paths: cluster-messages.ts). It decides nothing; whoever implements `ClusterHandlers` does. */
+import { setMaxListeners } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { asDrbdtsError, type DrbdtsError, drbdtsError } from '../shared/errors.js';
 import {
@@ -42,6 +43,7 @@ export class ClusterServer {
         sendRefusal(response, error);
       });
     });
+    setMaxListeners(streamsMax, this.#ending.signal);
     this.#server.maxConnections = 64;
     this.#server.requestTimeout = 0;
   }

@@ -1,4 +1,5 @@
 /** explain: more about a code that a refusal named. */
+import { explainCheck } from '../../checkup/findings.js';
 import { errorTable, explain } from '../../shared/errors.js';
 import { printJson, printLines } from '../context.js';
 import { exitCodes } from '../exit-codes.js';
@@ -25,7 +26,7 @@ export function registerExplain({ add, run }: Registry): void {
             );
           return exitCodes.ok;
         }
-        const text = explain(code);
+        const text = explain(code) ?? explainCheck(code);
         if (text === null)
           throw new CliError([`drbdts: there is no code '${code}'`, '  `drbdts explain` lists them all.'], exitCodes.usage);
         printLines(context.stdout, [text.trimEnd()]);

@@ -235,6 +235,12 @@ describe('check', () => {
     // nobody has this address
     assert.ok(findings.some((one) => one.code === 'CHECK_LINK_ADDRESS' && one.place.startsWith(`${exampleFile.pathname}:`)));
   });
+  it('every code can be explained', async () => {
+    const { code, stdout } = await runFake(['explain', 'CHECK_VIP_IN_USE']);
+    assert.equal(code, 0);
+    assert.equal(stdout, 'CHECK_VIP_IN_USE (error of drbdts cluster check)\nADDRESS is in use: OWNER answers for it\nFind out who that is; while somebody answers, the group does not start.\n');
+    assert.equal((await runFake(['explain', 'CHECK_NOTHING'])).code, 1);
+  });
   it('a file that is not there', async () => {
     const { code, stderr } = await runFake(['cluster', 'check', '/nonexistent.yaml']);
     assert.equal(code, 20);

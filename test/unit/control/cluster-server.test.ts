@@ -1,5 +1,6 @@
 /** The cluster manager's socket: server and client together, and what a client that is not ours may send. */
 import assert from 'node:assert/strict';
+import { setMaxListeners } from 'node:events';
 import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { request } from 'node:http';
 import { tmpdir } from 'node:os';
@@ -146,6 +147,7 @@ describe('cluster server and client', { timeout: 30_000 }, () => {
   });
   it('too many readers are refused by name, others are served on', async () => {
     const ended = new AbortController();
+    setMaxListeners(100, ended.signal);
     const readers = Array.from({ length: 32 }, () => client.watch(ended.signal));
     await Promise.all(readers.map((reader) => reader.next()));
     await assert.rejects(client.watch(ended.signal).next(), (error: unknown) => error instanceof DrbdtsError && error.code === 'ERR_TOO_MANY_CLIENTS');
