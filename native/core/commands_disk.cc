@@ -69,6 +69,9 @@ bool ResourceImpl::DetachNow(Volume& v) {
       for (uint16_t i = 0; i < kAppSlots; ++i) {
         if (app[i].phase >= AppRequest::Phase::kLogging && app[i].volume == v.index && !app[i].remote_read) return false;
       }
+      // What the peer has not confirmed to be on its disk is remembered by our activity log alone, which is to be empty.
+      if (Linked() && epoch_writes != 0) CloseEpoch();
+      if (Linked() && !closed_epochs.empty()) return false;
       if (v.page_writes != 0 || v.io_in_flight != 0 || !MetaIdle(v)) return false;
       if (Linked() && v.params_done && v.state.conn >= Conn::kConnected) {
         AskPeer(&v, 0x1e00, 0x400);
