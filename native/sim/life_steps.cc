@@ -155,6 +155,7 @@ void Life::Admin(const Step& step) {
     risky_ = i;
     forced_resync_ = forced_resync_ || kind == Kind::kInvalidate || kind == Kind::kInvalidateRemote;
     if (Command(i, kind, set) < 1) Keep(loser);
+    else if (careful && !InSync()) Without(loser);  // while it was under way both may have been seen complete once more
   };
   if (verb == "attach" && flags.force) Command(i, Kind::kAttach);  // also where there is nothing to attach
   else if (verb == "attach") Attach(i);
