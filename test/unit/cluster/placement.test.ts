@@ -10,7 +10,7 @@ const group = (changes: Partial<GroupConfig> = {}): GroupConfig => ({
   ...{ name: 'web', members: [volumeMember], preferred: '', autoFailback: false, migrationThreshold: 3, failureTimeoutMs: 0, after: [], apart: [] },
   ...changes,
 });
-const stopped: GroupReport = { phase: 'stopped', claim: false, failed: false, failCount: 0 };
+const stopped: GroupReport = { phase: 'stopped', claim: false, failed: false, failCount: 0, held: false };
 const good: VolumeReport = { role: 'Secondary', disk: 'UpToDate', peerDisk: 'UpToDate', connection: 'Connected', frozen: false };
 const report = (node: string, changes: Partial<NodeReport> = {}): NodeReport => ({
   ...{ node, version: '1', configDigest: 'd', standby: false, leaving: false, pingLost: 0, wishes: noWishes },
