@@ -6,8 +6,10 @@ export type Step = readonly [what: number, a: number, b: number, ms: number];
 
 export function stepsOf(seed: number): Step[] {
   const draw = random(seed ^ 0x5bd1e995);
-  const count = 1 + draw(8);
-  return Array.from({ length: count }, () => [draw(ClusterWorld.kinds), draw(1000), draw(10_000), draw(3) === 0 ? draw(200) : draw(4000)] as const);
+  // a few faults with time between them, or many upon each other
+  const storm = draw(6) === 0;
+  const count = storm ? 10 + draw(25) : 1 + draw(8);
+  return Array.from({ length: count }, () => [draw(ClusterWorld.kinds), draw(1000), draw(10_000), draw(3) === 0 ? draw(200) : draw(storm ? 1000 : 4000)] as const);
 }
 
 /** Plays one schedule. Returns what went wrong; ''. */
