@@ -2,6 +2,7 @@
 import type { GroupConfig } from '../config/cluster-types.js';
 import type { ClusterReply, ClusterRequest, ClusterVerb } from '../control/cluster-messages.js';
 import { drbdtsError } from '../shared/errors.js';
+import { corrected } from './decide.js';
 import type { Manager } from './manager.js';
 import { obstacle } from './placement.js';
 import { nextStamp, type NodeReport } from './report.js';
@@ -34,9 +35,11 @@ function nodeNamed(manager: Manager, name: string | undefined): string {
   return name;
 }
 
-/** What a node says of itself, this one included. */
+/** What a node says of itself, this one included, and the arbiter knows better of its disks. */
 function reportOf(manager: Manager, node: string): NodeReport | null {
-  return node === manager.parts.node ? manager.ownReport : manager.peerReport;
+  const isOwn = node === manager.parts.node;
+  const report = isOwn ? manager.ownReport : manager.peerReport;
+  return report === null ? null : { ...report, volumes: corrected(report.volumes, manager.parts.daemon().standings, isOwn ? 'denied' : 'alone') };
 }
 
 /** Refuses to move a group to where it could not start. */

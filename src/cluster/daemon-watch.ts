@@ -17,6 +17,8 @@ export interface DaemonView {
   standings: Record<string, Standing>;
   /** resources whose arbiter does not answer. */
   silentArbiter: string[];
+  /** resources that gave up the connection because both nodes were Primary, or a Primary has older data: when one is no more, it can be tried again. */
+  refused: string[];
 }
 
 const arbitrationStanding: Record<string, Standing> = {
@@ -28,6 +30,10 @@ const arbitrationStanding: Record<string, Standing> = {
   asking: 'open',
   unreachable: 'open',
 };
+
+/** Why an engine gave up a connection that a demotion makes possible again. An operator's `disconnect` and a split brain are none of them. */
+const roleConflict = /Multiple primaries not allowed|I shall become SyncTarget, but I am primary/;
+const reconnectMs = 1000;
 
 const worstFirst = ['denied', 'open', 'together', 'alone', 'none'] as const;
 const diskOrder = ['Diskless', 'Attaching', 'Failed', 'Negotiating', 'Inconsistent', 'Outdated', 'DUnknown', 'Consistent', 'UpToDate'] as const;
@@ -46,7 +52,7 @@ function volumeReportOf(resource: ResourceStatus): VolumeReport | null {
 
 /** What a status says of the resources in `names` (pure). */
 export function viewOf(reply: StatusReply, names: readonly string[]): DaemonView {
-  const view: DaemonView = { up: true, volumes: {}, standings: {}, silentArbiter: [] };
+  const view: DaemonView = { up: true, volumes: {}, standings: {}, silentArbiter: [], refused: [] };
   for (const resource of reply.resources) {
     if (!names.includes(resource.name)) continue;
     // what it shows until then is not the state of the volume
@@ -56,6 +62,7 @@ export function viewOf(reply: StatusReply, names: readonly string[]): DaemonView
     view.volumes[resource.name] = report;
     const standings = resource.volumes.map((volume): Standing => arbitrationStanding[volume.arbitration?.state ?? 'none'] ?? 'open');
     if (resource.volumes.some(({ arbitration }) => arbitration != null && arbitration.state !== 'none' && !arbitration.reachable)) view.silentArbiter.push(resource.name);
+    if (resource.connection === 'StandAlone' && roleConflict.test(resource.connectionReason)) view.refused.push(resource.name);
     view.standings[resource.name] = worstFirst.find((standing) => standings.includes(standing)) ?? 'none';
   }
   return view;
@@ -64,13 +71,14 @@ export function viewOf(reply: StatusReply, names: readonly string[]): DaemonView
 export class DaemonWatch {
   readonly #client: ControlClient;
   readonly #names: readonly string[];
-  readonly #clock: Pick<Clock, 'sleep'>;
+  readonly #clock: Pick<Clock, 'sleep' | 'nowMs'>;
   readonly #onChange: () => void;
   readonly #ending = new AbortController();
+  readonly #reconnectedMs = new Map<string, number>();
   #gathering: NodeJS.Timeout | null = null;
-  #view: DaemonView = { up: false, volumes: {}, standings: {}, silentArbiter: [] };
+  #view: DaemonView = { up: false, volumes: {}, standings: {}, silentArbiter: [], refused: [] };
 
-  constructor(client: ControlClient, names: readonly string[], clock: Pick<Clock, 'sleep'>, onChange: () => void) {
+  constructor(client: ControlClient, names: readonly string[], clock: Pick<Clock, 'sleep' | 'nowMs'>, onChange: () => void) {
     this.#client = client;
     this.#names = names;
     this.#clock = clock;
@@ -89,6 +97,15 @@ export class DaemonWatch {
     this.#ending.abort();
   }
 
+  /** Connects a resource of `refused` again, not more often than every second. */
+  reconnect(name: string): void {
+    const now = this.#clock.nowMs();
+    if (now - (this.#reconnectedMs.get(name) ?? Number.NEGATIVE_INFINITY) < reconnectMs) return;
+    this.#reconnectedMs.set(name, now);
+    // what comes of it is in its status
+    this.#client.verb(name, 'connect', {}).catch(() => {});
+  }
+
   /** Reads the status now. */
   async refresh(): Promise<void> {
     let next: DaemonView;
@@ -96,7 +113,7 @@ export class DaemonWatch {
       next = viewOf(await this.#client.status(), this.#names);
     } catch {
       // what it said last may be long over: nothing is known
-      next = { up: false, volumes: {}, standings: {}, silentArbiter: [] };
+      next = { up: false, volumes: {}, standings: {}, silentArbiter: [], refused: [] };
     }
     if (JSON.stringify(next) === JSON.stringify(this.#view)) return;
     this.#view = next;

@@ -72,7 +72,8 @@ export const freshMemory: DecideMemory = { claims: {}, pingDiffers: null, doubtS
 
 export type Order =
   | { kind: 'start'; group: string; reason: string }
-  | { kind: 'stop'; group: string; reason: string; urgent: boolean }
+  /** `cut`: I/O of a volume stands still, so whoever uses it cannot be ended politely. */
+  | { kind: 'stop'; group: string; reason: string; urgent: boolean; cut: boolean }
   /** addresses of the group are taken away while it is not known whether it may serve; `release` gives them back. */
   | { kind: 'hold'; group: string; reason: string }
   | { kind: 'release'; group: string; reason: string }
@@ -122,6 +123,12 @@ function comparePing(input: DecideInput, memory: DecideMemory): { worse: Readonl
   return { worse: nowMs - sinceMs >= settleMs ? new Set([worse]) : new Set(), differs: { worse, sinceMs } };
 }
 
+/** What a node says of its disks, and what the arbiter knows better: a node that was left out and has not noticed yet still calls its old data good. */
+export function corrected(volumes: Record<string, VolumeReport>, standings: Record<string, Standing>, out: Standing): Record<string, VolumeReport> {
+  const correct = (volume: VolumeReport): VolumeReport => ({ ...volume, disk: volume.disk === 'UpToDate' ? 'Outdated' : volume.disk, peerDisk: 'DUnknown' });
+  return Object.fromEntries(Object.entries(volumes).map(([name, volume]) => [name, standings[name] === out ? correct(volume) : volume]));
+}
+
 interface Look {
   input: DecideInput;
   memory: DecideMemory;
@@ -147,7 +154,8 @@ function stop(look: Look, group: GroupConfig, reason: string, urgent: boolean): 
   // one that stops politely may be told to hurry
   if (!stoppable(own) && !(urgent && own?.phase === 'stopping')) return;
   if ((waiting.length === 0 || urgent) && !look.orders.some((order) => order.kind === 'stop' && order.group === group.name)) {
-    look.orders.push({ kind: 'stop', group: group.name, reason, urgent });
+    const cut = urgent && volumesOf(group).some((name) => look.input.own.volumes[name]?.frozen === true);
+    look.orders.push({ kind: 'stop', group: group.name, reason, urgent, cut });
   }
 }
 
@@ -181,7 +189,9 @@ function mayGoOn(look: Look, group: GroupConfig): boolean {
     return false;
   }
   const ours = input.own.groups[group.name];
-  if (peer === 'alive' && !paused && peerReport !== null && runs(theirs) && standing !== 'alone') {
+  // the arbiter has decided, or is about to: whom it refuses stops
+  const left = standing === 'alone' || (standing === 'open' && ours?.phase === 'starting' && volumesOf(group).length > 0);
+  if (peer === 'alive' && !paused && peerReport !== null && runs(theirs) && !left) {
     // Both run it: the network was cut, `none` has let both serve, or somebody's hand did. One gives it up, the same one on both sides.
     const better = servesWell(group, peerReport) - servesWell(group, input.own);
     if (better < 0 || (better === 0 && self === input.cluster.nodes[0])) return true;
@@ -259,9 +269,11 @@ function settle(look: Look, group: GroupConfig): void {
   }
   if (!mayGoOn(look, group)) return;
   giveBack(look, group);
+  // the arbiter is being asked: who is to have it follows from the answer, not from what both have said before
+  const undecided = volumesOf(group).length > 0 && standingOf(group, input) === 'open';
   // an own obstacle is no reason to leave everything down: who runs goes on until somebody can take over
   if (input.own.leaving) stop(look, group, 'this node is leaving', false);
-  else if (placement.node !== null && placement.node !== input.self) stop(look, group, `it goes to ${placement.node}: ${placement.why}`, false);
+  else if (placement.node !== null && placement.node !== input.self && !undecided) stop(look, group, `it goes to ${placement.node}: ${placement.why}`, false);
   else if (input.own.standby) stop(look, group, 'this node is in standby', false);
   else if (own.phase === 'partial') orders.push({ kind: 'start', group: group.name, reason: 'only a part of it runs' });
 }
@@ -277,8 +289,8 @@ export function decide(input: DecideInput, memory: DecideMemory): Decision {
     if (heard || nobody) next.pausedUntilVersion = null;
   }
   const present = (peer === 'alive' ? peerReport : null) ?? null;
-  const mine: Candidate = { node: self, report: { ...own, groups: Object.fromEntries(Object.entries(own.groups).map(([name, group]) => [name, { ...group, claim: false }])) } };
-  const other: Candidate = { node: input.cluster.nodes.find((node) => node !== self) ?? '', report: present };
+  const mine: Candidate = { node: self, report: { ...own, volumes: corrected(own.volumes, input.standings, 'denied'), groups: Object.fromEntries(Object.entries(own.groups).map(([name, group]) => [name, { ...group, claim: false }])) } };
+  const other: Candidate = { node: input.cluster.nodes.find((node) => node !== self) ?? '', report: present === null ? null : { ...present, volumes: corrected(present.volumes, input.standings, 'alone') } };
   const candidates = input.cluster.nodes[0] === self ? [mine, other] : [other, mine];
   const placements = placeAll(groups, candidates, own.wishes, worse);
   const look: Look = { input, memory, next, placements, orders: [], notes: new Map() };

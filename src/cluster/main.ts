@@ -179,12 +179,14 @@ async function run(args: Arguments): Promise<void> {
     });
   });
   const checkMs = Math.max(50, Math.round(((cluster.deadtimeMs - cluster.warntimeMs) * 2) / 3));
+  // what becomes of the other node and of the links is the reason of most decisions: it belongs into the history
+  const tell = (level: 'info' | 'warn' | 'error') => (sentence: string): void => (manager === null ? log[level](sentence) : manager.say(level, '', sentence));
   const heartbeats = new Heartbeats({
     cluster,
     self: args.node,
     key,
     clock,
-    log,
+    log: { info: tell('info'), warn: tell('warn'), error: tell('error') },
     bindSocket: (options) => net.udpSocket(options),
     onView: look,
     onStalled: (forMs) => manager?.stalled(forMs),
@@ -213,6 +215,7 @@ async function run(args: Arguments): Promise<void> {
     membership: () => heartbeats.view,
     setReport: (report) => heartbeats.setReport(report),
     daemon: () => watch.view,
+    reconnect: (resource) => watch.reconnect(resource),
     pingLost: () => ping.lost,
     recordStanding: (group) => (cluster.arbiter.kind === 'none' ? 'none' : records.standing(group)),
     claimRecord: (group) => records.claim(group),

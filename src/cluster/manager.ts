@@ -33,6 +33,8 @@ export interface ManagerParts {
   /** what the next heartbeats say; returns the version of the report. */
   setReport(report: NodeReport): number;
   daemon(): DaemonView;
+  /** a resource that gave up its connection (DaemonView.refused) is to try again. */
+  reconnect(resource: string): void;
   pingLost(): number;
   /** standings of groups without volumes, by group; asked for with `claimRecord`. */
   recordStanding(group: string): Standing;
@@ -48,6 +50,8 @@ export class Manager implements ClusterHandlers {
   readonly parts: ManagerParts;
   readonly #listeners = new Set<() => void>();
   readonly #held = new Set<string>();
+  /** groups whose stop begins with cutting the devices. */
+  readonly #cut = new Set<string>();
   #wishes: Wishes;
   #cleaned: Record<string, number>;
   #memory: DecideMemory = freshMemory;
@@ -243,6 +247,12 @@ export class Manager implements ClusterHandlers {
     this.#decision = decide(input, this.#memory);
     this.#memory = this.#decision.memory;
     for (const order of this.#decision.orders) this.#carryOut(order);
+    // nothing is held back any more of what is not there
+    for (const { config, state } of parts.runners) if (state.phase === 'stopped' || state.phase === 'failed') this.#held.delete(config.name);
+    for (const name of daemon.refused) {
+      const sides = [daemon.volumes[name]?.role, view.peer === 'alive' ? peer?.volumes[name]?.role : undefined];
+      if (!sides.every((role) => role === 'Primary')) parts.reconnect(name);
+    }
     for (const [group, { node, why }] of Object.entries(this.#decision.placements)) {
       if (node === null) this.#once(`placement ${group}`, 'warn', `group ${group} can run nowhere: ${why}`, group);
       else this.#said.delete(`placement ${group}`);
@@ -310,7 +320,10 @@ export class Manager implements ClusterHandlers {
         // it knows
         if (runner.state.phase === 'stopping' && (runner.state.urgent || !order.urgent)) return;
         if (order.urgent) this.#hold(runner, order.reason);
-        runner.send({ kind: 'stop', reason: order.reason, urgent: order.urgent, ...(order.urgent ? { withinMs: urgentStopMs } : {}) });
+        if (runner.state.phase !== 'stopping') this.#cut.delete(order.group);
+        else if (runner.state.urgent && (!order.cut || this.#cut.has(order.group))) return;
+        if (order.cut) this.#cut.add(order.group);
+        runner.send({ kind: 'stop', reason: order.reason, urgent: order.urgent, ...(order.urgent ? { withinMs: urgentStopMs } : {}), ...(order.cut ? { level: 'cut' } : {}) });
         return;
       case 'hold':
         this.#hold(runner, order.reason);

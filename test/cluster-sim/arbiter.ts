@@ -215,6 +215,6 @@ export class GroupRecord {
 
   private view(): View {
     const together = !this.peerGone;
-    return { primary: this.holds, upToDate: true, peerUpToDate: together, connected: together, quiet: together, frozen: this.claiming !== null, dataGeneration: '' };
+    return { primary: this.holds, attached: true, upToDate: true, peerUpToDate: together, connected: together, quiet: together, frozen: this.claiming !== null, dataGeneration: '' };
   }
 }

@@ -123,7 +123,7 @@ export class NodeSim {
   private membership: MembershipState | null = null;
   private report: NodeReport | null = null;
   private recordWatch: RecordWatch | null = null;
-  private view: DaemonView = { up: false, volumes: {}, standings: {}, silentArbiter: [] };
+  private view: DaemonView = { up: false, volumes: {}, standings: {}, silentArbiter: [], refused: [] };
   private viewText = '';
   private viewPending = false;
   private disk: StoredWishes = { wishes: noWishes, cleaned: {} };
@@ -245,7 +245,7 @@ export class NodeSim {
   private readStatus(): void {
     // asked and not answered: as it was
     if (this.daemon.up && this.daemon.paused) return;
-    const next = this.daemon.up ? viewOf(this.statusReply(), this.volumes) : { up: false, volumes: {}, standings: {}, silentArbiter: [] };
+    const next = this.daemon.up ? viewOf(this.statusReply(), this.volumes) : { up: false, volumes: {}, standings: {}, silentArbiter: [], refused: [] };
     const text = JSON.stringify(next);
     if (text === this.viewText) return;
     this.viewText = text;
@@ -295,7 +295,7 @@ export class NodeSim {
     this.recordWatch = null;
     this.viewPending = false;
     this.viewText = '';
-    this.view = { up: false, volumes: {}, standings: {}, silentArbiter: [] };
+    this.view = { up: false, volumes: {}, standings: {}, silentArbiter: [], refused: [] };
     this.leaving = false;
   }
 

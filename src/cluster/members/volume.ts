@@ -18,12 +18,17 @@ const passing = new Set([
   'ERR_MINOR_NOT_ALLOCATED', 'ERR_DAEMON_UNREACHABLE', 'ERR_BUSY', 'ERR_CANCELLED', 'ERR_TOO_MANY_CLIENTS', 'ERR_ENGINE_STOPPED', 'ERR_RECOVERING',
 ]);
 
-/** Cuts a device off from whoever has it open: their I/O ends with errors. Gives the resource, null when no volume has that device. */
+/**
+ * Cuts a device off from whoever has it open: their I/O ends with errors. Gives the resource, null when no volume has that device. That it is
+ * still open afterwards, and the node therefore not Secondary yet, is no failure: whoever has it open can only let go now.
+ */
 export async function cutDevice(control: MemberContext['control'], device: string, signal: AbortSignal): Promise<string | null> {
   const { resources } = await control.status(undefined, signal);
   const resource = resources.find(({ volumes }) => volumes.some((volume) => volume.device === device));
   if (resource === undefined) return null;
-  await control.verb(resource.name, 'secondary', { force: true }, { signal });
+  await control.verb(resource.name, 'secondary', { force: true }, { signal }).catch((error: unknown) => {
+    if (!(error instanceof DrbdtsError) || error.code !== 'ERR_STATE_DEVICE_IN_USE') throw error;
+  });
   return resource.name;
 }
 
