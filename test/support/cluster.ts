@@ -207,6 +207,14 @@ export class ClusterLab {
     return clusterd;
   }
 
+  /** The process ends and the next one starts. Returns for how long there was none. */
+  async restartClusterd(host: Host, how: NodeJS.Signals): Promise<{ code: number; awayMs: number }> {
+    const begin = performance.now();
+    const code = await this.clusterd(host).end(how);
+    await this.startClusterd(host);
+    return { code, awayMs: performance.now() - begin };
+  }
+
   clusterd(host: Host): Clusterd {
     const found = this.clusterds.get(host);
     if (found === undefined) throw new Error(`${host.name} has no clusterd`);
@@ -246,6 +254,20 @@ export class ClusterLab {
   async waitStatus(host: Host, what: string, done: (status: ClusterStatus) => boolean, limitMs = 30_000): Promise<void> {
     const clusterd = this.clusterd(host);
     await waitFor(what, async () => done(await clusterd.client.status()), limitMs, () => [...this.clusterds.values()].map((each) => each.logTail()).join('\n'));
+  }
+
+  /** Waits until both nodes see each other, both have all data and the arbiter has recorded that. */
+  async together(limitMs = 60_000): Promise<void> {
+    await waitFor('both have all data, and are recorded so', async () => {
+      const all = await Promise.all(
+        [this.a, this.b].map(async (host) => {
+          const { connection, disk, peerDisk, arbitration } = await host.running.volume(0);
+          return connection === 'Connected' && disk === 'UpToDate' && peerDisk === 'UpToDate' && (arbitration?.state === 'together' || this.options.arbiter === 'none');
+        }),
+      );
+      return !all.includes(false);
+    }, limitMs);
+    for (const host of [this.a, this.b]) await this.waitStatus(host, 'both are online', (status) => status.nodes.every(({ state }) => state === 'online'), limitMs);
   }
 
   async history(host: Host): Promise<HistoryEntry[]> {
