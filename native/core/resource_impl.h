@@ -300,6 +300,7 @@ struct Volume {
   uint64_t verify_taint_all_before = 0;
   bool bitmap_received = false;
   uint64_t early_sync_uuid = 0;      // came before the answer to our own request did
+  uint32_t answers_after_ping = 0;   // what is said about resync blocks before this ping is answered belongs to an earlier resync
   uint64_t pending_sync_uuid = 0;    // SyncTarget: from P_SYNC_UUID, waiting for the handler
   uint64_t sync_uuid_to_send = 0;
   uint64_t waiting_handler = 0;
@@ -380,7 +381,7 @@ struct ResourceImpl {
   TimeUs ping_due = kNever;          // idle time over
   TimeUs ping_answer_until = kNever;
   bool ping_for_finish = false;
-  uint32_t pings_out = 0;
+  uint32_t pings_out = 0, pings_sent = 0, pings_answered = 0;
   uint32_t ko_left = 0;
   TimeUs ko_check = kNever;
   uint32_t connection_number = 0;    // counts connections
@@ -678,6 +679,7 @@ struct ResourceImpl {
   void ResyncFlush(Volume& v);
   void OnResyncFlushed(Volume& v, int error);
   void OnResyncAck(Volume& v, const BlockAck& p, bool failed);
+  bool AnswersAreOld(const Volume& v) const { return pings_answered < v.answers_after_ping; }
   void OnInSync(Volume& v, const BlockAck& p);
   void OnNegResyncReply(Volume& v, const BlockAck& p, bool cancelled);
   void CheckResyncDone(Volume& v);

@@ -77,6 +77,7 @@ void ResourceImpl::BitmapPumpOut(Volume& v) {
     return;
   }
   if (v.after_meta.any()) return;  // identifiers and state go first
+  if (AnswersAreOld(v)) return;
   if (v.bitmap_hold) {
     if (v.write_all_pages || v.md_dirty || v.md_in_flight) return;
     v.bitmap_hold = false;
@@ -448,7 +449,7 @@ void ResourceImpl::OnResyncFlushed(Volume& v, int error) {
 }
 
 void ResourceImpl::OnResyncAck(Volume& v, const BlockAck& p, bool failed) {
-  if (v.bitmap == nullptr) return;
+  if (v.bitmap == nullptr || AnswersAreOld(v)) return;
   v.run.heard_from_target = true;
   const SectorRange range{p.sector, p.sector + p.size / kSectorSize};
   if (failed) {
@@ -461,7 +462,8 @@ void ResourceImpl::OnResyncAck(Volume& v, const BlockAck& p, bool failed) {
 }
 
 void ResourceImpl::OnInSync(Volume& v, const BlockAck& p) {
-  if (!v.has_disk() || conn == Conn::kTearDown || v.state.pdsk <= Disk::kFailed) return;  // a disk failed, or the peer said goodbye, while this was on its way
+  // A disk failed, or the peer said goodbye, while this was on its way.
+  if (!v.has_disk() || conn == Conn::kTearDown || v.state.pdsk <= Disk::kFailed || AnswersAreOld(v)) return;
   if (v.run.started == 0 || v.run.requests_open == 0) {
     DropLater(Conn::kNetworkFailure, false, "P_RS_IS_IN_SYNC that nobody asked for");
     return;
@@ -480,7 +482,7 @@ void ResourceImpl::OnNegResyncReply(Volume& v, const BlockAck& p, bool cancelled
     v.run.verify_left -= std::min(v.run.verify_left, BitsOfSectors(sectors));
     return;
   }
-  if (v.run.started == 0 || v.run.requests_open == 0) return;
+  if (v.run.started == 0 || v.run.requests_open == 0 || AnswersAreOld(v)) return;
   --v.run.requests_open;
   v.run.rate.Received(sectors);
   if (!cancelled) {

@@ -207,7 +207,7 @@ void ResourceImpl::StartParameters() {
   last_received = now;
   ping_due = now + config.net.ping_int_s * kSecond;
   ping_answer_until = kNever;
-  pings_out = 0;
+  pings_out = pings_sent = pings_answered = 0;
   ko_left = config.net.ko_count;
   ForgetTransferLog();
   receive_epochs.Clear();
@@ -363,11 +363,15 @@ void ResourceImpl::SendPing() {
   if (!Linked()) return;
   SendMeta(0, Command::kPing, EmptyPacket{});
   ++pings_out;
+  ++pings_sent;
   ping_answer_until = now + Tenths(config.net.ping_timeout_ds);
 }
 
 void ResourceImpl::OnPingAck() {
-  if (pings_out > 0) --pings_out;
+  if (pings_out > 0) {
+    --pings_out;
+    ++pings_answered;
+  }
   ping_answer_until = kNever;
   ping_due = now + config.net.ping_int_s * kSecond;
   for (auto& v : volumes) {
@@ -599,6 +603,7 @@ void ResourceImpl::LostPeer(Volume& v) {
   v.bitmap_in.reset();
   v.bitmap_out_wanted = v.bitmap_hold = false;
   v.early_sync_uuid = v.pending_sync_uuid = 0;
+  v.answers_after_ping = 0;
   v.source_waits = v.use_corrected = false;
   v.waiting_handler = 0;
   v.attach_answer = Volume::Answer::kNone;

@@ -468,6 +468,12 @@ void ResourceImpl::OnState(Volume& v, State peer) {
     v.after_meta.send_uuids = v.after_meta.send_state = true;
   }
   if (wants_sync && handshake) StartBitmapExchange(v, action);
+  if (wants_sync && handshake && !first) {
+    // A disk was attached. What the other socket still brings about blocks of the resync that it dropped out of says nothing about this one: no
+    // resync begins before that socket is empty.
+    SendPing();
+    v.answers_after_ping = pings_sent;
+  }
   if (handshake && action == HandshakeAction::kNoSync && v.bitmap != nullptr && v.bitmap->set_count() != 0 && v.state.disk == Disk::kUpToDate) {
     Log(0, v.index, "No resync, but " + std::to_string(v.bitmap->set_count()) + " bits in bitmap!");
   }
