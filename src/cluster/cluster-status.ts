@@ -35,6 +35,10 @@ function groupStatus(manager: Manager, runner: GroupRunner, peer: NodeReport | n
   };
 }
 
+export function silentArbiterSentence(volumes: readonly string[]): string {
+  return `the arbiter of volume ${volumes.join(', ')} does not answer: a node that loses sight of the other one can not go on or take over`;
+}
+
 export function clusterStatusOf(manager: Manager): ClusterStatus {
   const { parts } = manager;
   const now = parts.clock.nowMs();
@@ -48,6 +52,7 @@ export function clusterStatusOf(manager: Manager): ClusterStatus {
   if (!daemon.up) warnings.push('drbdtsd does not answer');
   if (peer !== null && peer.configDigest !== parts.configDigest) warnings.push(`the configuration differs from that of ${peerName}: nothing is started or moved`);
   if (parts.cluster.arbiter.kind === 'none') warnings.push('arbiter: none: when both nodes lose sight of each other, both will serve (split brain)');
+  if (daemon.silentArbiter.length > 0) warnings.push(silentArbiterSentence(daemon.silentArbiter));
   for (const [name, standing] of Object.entries(standings)) {
     if (standing === 'open') warnings.push(`volume ${name}: the arbiter has not answered yet, or can not be reached`);
     if (standing === 'denied') warnings.push(`volume ${name}: the arbiter has recorded this node as out`);

@@ -9,7 +9,7 @@ import type { Clock } from '../shared/clock.js';
 import type { Log } from '../shared/log.js';
 import { version } from '../shared/version.js';
 import { carryOutVerb } from './cluster-verbs.js';
-import { clusterStatusOf } from './cluster-status.js';
+import { clusterStatusOf, silentArbiterSentence } from './cluster-status.js';
 import type { DaemonView } from './daemon-watch.js';
 import { afterPause, decide, type DecideInput, type Decision, type DecideMemory, freshMemory, type Order, type Standing } from './decide.js';
 import type { GroupRunner } from './group-runner.js';
@@ -255,8 +255,12 @@ export class Manager implements ClusterHandlers {
     }
     for (const [group, { node, why }] of Object.entries(this.#decision.placements)) {
       if (node === null) this.#once(`placement ${group}`, 'warn', `group ${group} can run nowhere: ${why}`, group);
+      else if (why.startsWith('waiting: ')) this.#once(`placement ${group}`, 'warn', `group ${group} is not started yet, ${why}`, group);
       else this.#said.delete(`placement ${group}`);
     }
+    const { silentArbiter } = daemon;
+    if (silentArbiter.length > 0) this.#once('arbiter', 'warn', silentArbiterSentence(silentArbiter));
+    else if (daemon.up && this.#said.delete('arbiter')) this.say('info', '', 'the arbiter answers again');
     this.#report();
   }
 

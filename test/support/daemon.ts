@@ -52,7 +52,7 @@ export class Daemon {
     const socket = options.socket ?? host.socket;
     const program = [
       process.execPath, ...(options.nodeArgs ?? []), daemonMain, '--config', host.configFile, '--socket', socket,
-      '--node', options.node ?? host.name, '--state-dir', options.stateDir ?? `${host.dir}/state`, '--foreground',
+      '--node', options.node ?? host.name, '--state-dir', options.stateDir ?? `${host.dir}/state`, '--register-dir', `${host.dir}/register`, '--foreground',
     ];
     const abort = options.abortAfterS === undefined ? [] : ['--abort-after', String(options.abortAfterS)];
     const kept = options.keeper === true ? [keeperBinary, ...abort, '--', ...program] : program;

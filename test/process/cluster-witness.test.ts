@@ -1,0 +1,49 @@
+/** Nobody reaches the witness: alone that changes nothing, together with a dead node it keeps the other one from serving until it is back. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { ClusterLab } from '../support/cluster.js';
+import { Journal } from '../support/journal.js';
+import { withLab } from '../support/lab.js';
+import { labUnavailable } from '../support/paths.js';
+import { waitFor } from '../support/wait.js';
+
+const limits = { skip: labUnavailable(), timeout: 240_000 };
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+test('witness out of reach: nothing but an alert; then the active node dies: nobody promotes, and says why; witness back: taken over', limits, () =>
+  withLab('cluster-witness', async (lab) => {
+    const cluster = await ClusterLab.create(lab);
+    const active = await cluster.up();
+    const other = cluster.other(active);
+    await cluster.together();
+    const checker = await cluster.check();
+    const journal = new Journal(`${cluster.store}/journal`);
+    await journal.start(active);
+    const begin = Date.now();
+    await cluster.cutLan(cluster.witness);
+    for (const host of [active, other])
+      await cluster.waitStatus(host, 'it is said that the arbiter is away', (status) => status.warnings.some((text) => /arbiter .*(does not answer|can not be reached)/.test(text)));
+    await pause(3000);
+    await journal.grows();
+    assert.deepEqual(checker.changes('vip', begin), []);
+    assert.deepEqual(checker.changes('mount', begin), []);
+    assert.deepEqual(checker.changes('role', begin), []);
+
+    await cluster.powerOff(active);
+    await journal.stop();
+    await cluster.waitStatus(other, 'it is said what is waited for', (status) => /neither the other node nor the arbiter can be asked/.test(status.groups[0]?.why ?? ''));
+    await pause(4000);
+    assert.equal((await other.running.resource()).role, 'Secondary');
+    assert.equal(await cluster.hasVip(other), false);
+    assert.ok((await cluster.history(other)).some(({ sentence }) => /neither the other node nor the arbiter can be asked/.test(sentence)), 'and is in the history');
+
+    await cluster.joinLan(cluster.witness);
+    await cluster.runsOn(other, 'web', 60_000);
+    assert.deepEqual(await journal.lost(other), []);
+    await cluster.powerOn(active);
+    await cluster.together();
+    await waitFor('no alert is left', async () => (await cluster.clusterd(other).client.status()).warnings.every((text) => text.startsWith('deadtime ')));
+    assert.deepEqual((await checker.stop()).violations, []);
+    assert.deepEqual(cluster.fenced(), []);
+  }),
+);
