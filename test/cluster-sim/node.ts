@@ -331,6 +331,8 @@ export class NodeSim {
         return this.membership?.ownVersion ?? 0;
       },
       daemon: () => this.view,
+      // the model's volumes never refuse a connection for good
+      reconnect: () => {},
       pingLost: () => around.pingLost(index),
       recordStanding: (group) => (around.arbitrated ? records.standing(group) : 'none'),
       claimRecord: (group) => records.claim(group),

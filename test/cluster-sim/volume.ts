@@ -98,6 +98,7 @@ export class VolumeSim {
     const [own, peer] = [this.sides[i], this.sides[other(i)]];
     return {
       primary: own.primary,
+      attached: own.good || own.target,
       upToDate: own.good && own.confirmed && !own.target,
       peerUpToDate: this.connected && peer.good && peer.confirmed && !peer.target,
       connected: this.connected,
