@@ -57,7 +57,7 @@ constexpr Unreachable kUnreachable[] = {
     {"P_RS_DATA_REPLY", "WFBitMapS|WFBitMapT|WFSyncUUID|SyncSource|PausedSyncS|Verify*", "comes before whatever begins the next resync, or a verify, on the same socket"},
     {"P_RS_DATA_REQUEST|P_CSUM_RS_REQUEST", "WFBitMapS|WFBitMapT|WFSyncUUID|SyncTarget|PausedSyncT|Verify*", "comes before whatever begins the next resync, or a verify, on the same socket"},
     {"P_BITMAP|P_COMPRESSED_BITMAP", "WFSyncUUID|SyncSource|SyncTarget|PausedSyncS|PausedSyncT|Verify*", "the last one ends the exchange, on the same socket as what follows"},
-    {"P_UUIDS", "SyncTarget|PausedSyncT", "sent by a node that shakes hands or is Connected: ahead of the P_SYNC_UUID that begins the resync"},
+    {"P_UUIDS", "WFBitMapS|WFBitMapT|SyncTarget|PausedSyncT", "sent by a node that shakes hands or is Connected: ahead of the P_STATE and the P_SYNC_UUID that begin exchange and resync"},
     {"P_SIZES", "WFBitMapT", "asked for and answered ahead of the P_STATE that begins the exchange"},
     {"P_SYNC_UUID", "WFBitMapS|WFBitMapT|SyncSource|SyncTarget|PausedSyncS|PausedSyncT|Verify*", "one per resync, to a target that has sent its bitmap and does nothing before it has come"},
     // Resync: acknowledgements, on the other socket.

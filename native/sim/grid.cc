@@ -235,18 +235,18 @@ constexpr Story kStories[] = {
     {"resync acknowledgements come in the resync of a new disk", "oracle", "",
      DRBDTS_BEHIND "heal\nuntil A cs=SyncSource\nat-packet A P_RS_WRITE_ACK hold\n+300000 command B detach force async\nuntil B disk=Diskless\nnew-disk B\n"
                    "command B attach async\nuntil A cs=WFBitMapS\nuntil A cs=SyncSource\n+1000 release A\n"},
-    {"refused resync reads come when the source is back", "anarchy", "",
-     DRBDTS_BEHIND "heal\nuntil B cs=SyncTarget\nat-packet B P_NEG_RS_DREPLY hold\n+300000 disk-error A kinds=1\nuntil A disk=Diskless\nuntil B pdsk=Diskless\n"
-                   "at-packet B P_BITMAP hold\ndisk-mend A\nuntil B cs=WFBitMapT\n+1000 release B\n"},
+    // What is asked of a source while the word that it lost its disk is on its way is refused.
+    {"refused resync reads come when the source is back", "anarchy", "option net-delay-us 20000\n",
+     DRBDTS_BEHIND "heal\nuntil B cs=SyncTarget\nat-packet B P_NEG_RS_DREPLY hold\n+500000 disk-error A kinds=1\nuntil A disk=Diskless\nuntil B pdsk=Diskless\n"
+                   "disk-mend A\nuntil B cs=WFBitMapT\n+1000 release B\n"},
+    {"refused resync reads come as the target pauses", "anarchy", "option net-delay-us 20000\n",
+     DRBDTS_BEHIND "heal\nuntil B cs=SyncTarget\nat-packet B P_STATE hold\n+500000 disk-error A kinds=1\nuntil A disk=Diskless\n+50000 command B pause-sync async\n+200000 release B\n"},
+    {"refused resync reads come as the source leaves", "anarchy", "option net-delay-us 20000\n",
+     DRBDTS_BEHIND "heal\nuntil B cs=SyncTarget\nat-packet B P_NEG_RS_DREPLY hold\ncommand A secondary\n+500000 disk-error A kinds=1\nuntil A disk=Diskless\nuntil B pdsk=Diskless\n"
+                   "at-packet A P_CONN_ST_CHG_REPLY hold\ncommand A disconnect async\nuntil B cs=TearDown\n+1000 release B\n"},
     {"blocks found equal are told when the source is back", "anarchy", "option csums yes\n",
      "command B invalidate\nuntil B cs=SyncTarget\nat-packet B P_RS_IS_IN_SYNC hold\n+300000 disk-error A kinds=1\nuntil A disk=Diskless\nuntil B pdsk=Diskless\n"
      "at-packet B P_BITMAP hold\ndisk-mend A\nuntil B cs=WFBitMapT\n+1000 release B\n"},
-    {"refused resync reads come in the next resync", "anarchy", "",
-     DRBDTS_BEHIND "heal\nuntil B cs=SyncTarget\nat-packet B P_NEG_RS_DREPLY hold\n+300000 disk-error A kinds=1\nuntil A disk=Diskless\nuntil B pdsk=Diskless\n"
-                   "disk-mend A\nuntil B cs=SyncTarget\n+100000 release B\n"},
-    {"refused resync reads come as the source leaves", "anarchy", "",
-     DRBDTS_BEHIND "command A secondary\nheal\nuntil B cs=SyncTarget\nat-packet B P_NEG_RS_DREPLY hold\n+300000 disk-error A kinds=1\nuntil A disk=Diskless\nuntil B pdsk=Diskless\n"
-                   "at-packet A P_CONN_ST_CHG_REPLY hold\ncommand A disconnect async\nuntil B cs=TearDown\n+1000 release B\n"},
     {"pings during the handshake", "oracle", "option ping-int 1\noption clock-ppm-a 50000\n", "at-packet A P_SIZES hold\nreset-all\nuntil A cs=WFReportParams\n+3000000 wait\n"},
     {"a volume goes on while another exchanges bitmaps", "oracle", "option volumes 2\n",
      DRBDTS_HALF "at-packet A P_BITMAP hold\ndisk-mend A\nuntil A cs=WFBitMapT\nuntil B cs=WFBitMapS\n+100000 write A volume=1 sector=64 sectors=8\n+5000 flush A volume=1\n"},
