@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <string>
 
 #include "net/arguments.h"
@@ -26,9 +27,23 @@ void SetRealtime(const Napi::CallbackInfo& info) {
   if (sched_setscheduler(0, SCHED_RR | SCHED_RESET_ON_FORK, &param) != 0) Throw(info.Env(), errno, "asking for priority SCHED_RR " + std::to_string(*priority), "sched_setscheduler");
 }
 
-/// lockMemory(): what is in memory stays there. Pages are locked when they are first used: the engine reserves far more than it uses.
-void LockMemory(const Napi::CallbackInfo& info) {
-  if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) != 0) Throw(info.Env(), errno, "locking memory", "mlockall");
+/// lockProgram(): pages of the programs and libraries in use stay in memory once they were used. mlockall is no choice: V8 gives back pages of its heap
+/// with madvise, which fails on locked memory, and ends the process. The heap is kept from the swap by the unit's MemorySwapMax=0.
+void LockProgram(const Napi::CallbackInfo& info) {
+  FILE* maps = fopen("/proc/self/maps", "re");
+  if (maps == nullptr) return Throw(info.Env(), errno, "reading what is mapped", "/proc/self/maps");
+  char line[4096 + 128];
+  int failed = 0;
+  while (fgets(line, sizeof line, maps) != nullptr) {
+    unsigned long from = 0;
+    unsigned long to = 0;
+    char access[5] = "";
+    unsigned long inode = 0;
+    if (sscanf(line, "%lx-%lx %4s %*x %*s %lu", &from, &to, access, &inode) != 4 || inode == 0 || access[0] != 'r' || access[1] != '-') continue;
+    if (mlock2(reinterpret_cast<const void*>(from), to - from, MLOCK_ONFAULT) != 0) failed = errno;
+  }
+  fclose(maps);
+  if (failed != 0) Throw(info.Env(), failed, "locking the program in memory", "mlock2");
 }
 
 /// bootTimeNs()
@@ -93,7 +108,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("deleteAddress", Napi::Function::New<DeleteAddress>(env, "deleteAddress"));
   exports.Set("monitor", Napi::Function::New<Monitor>(env, "monitor"));
   exports.Set("setRealtime", Napi::Function::New<SetRealtime>(env, "setRealtime"));
-  exports.Set("lockMemory", Napi::Function::New<LockMemory>(env, "lockMemory"));
+  exports.Set("lockProgram", Napi::Function::New<LockProgram>(env, "lockProgram"));
   exports.Set("bootTimeNs", Napi::Function::New<BootTimeNs>(env, "bootTimeNs"));
   return exports;
 }

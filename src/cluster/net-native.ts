@@ -77,8 +77,8 @@ export interface NativeNet {
   monitor(onChange: (lost: boolean) => void, onError: (error: Error) => void): NetMonitor;
   /** SCHED_RR (1..99) for the thread that runs JavaScript; programs and threads started by it do not inherit it. */
   setRealtime(priority: number): void;
-  /** Memory in use, now and later, is not swapped out. */
-  lockMemory(): void;
+  /** Program and libraries stay in memory once used. The heap can not be locked (V8 ends the process): run with MemorySwapMax=0. */
+  lockProgram(): void;
   /** CLOCK_BOOTTIME in nanoseconds: goes on while the machine sleeps. */
   bootTimeNs(): bigint;
 }
