@@ -22,7 +22,8 @@ void ResourceImpl::FreezeForFencing(Volume& v, State& next) {
   if (complete == kBoth) v.peer_out = v.peer_out_asked = false;
   if ((complete & kSelf) != 0 || next.role != Role::kPrimary) v.self_out = false;
   if (next.role != Role::kPrimary) {
-    v.fence_open = v.fence_due = next.susp_fen = false;
+    // Nothing was acknowledged alone. Who is promoted again begins a generation then, if one is due.
+    v.fence_open = v.fence_due = v.new_uuid_after_fence = next.susp_fen = false;
     return;
   }
   if (complete == kBoth) {

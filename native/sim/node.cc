@@ -113,7 +113,10 @@ void Node::Crash(bool power) {
     if (!IsWrite(a) || world_.rng.Below(3) == 0) continue;
     const uint8_t* data = a.kind == Kind::kDiskWrite || a.kind == Kind::kMetaWrite ? a.data : nullptr;
     Drive& d = *disks[a.volume];
-    if (a.preflush && world_.rng.Chance(50)) d.EndFlush(io_[slot].flush);
+    if (a.preflush) {  // the flush comes first: without it nothing of the write is there
+      if (world_.rng.Chance(20)) continue;
+      d.EndFlush(io_[slot].flush);
+    }
     for (uint64_t o = 0; o < a.bytes; o += 512) {
       if (!power || world_.rng.Chance(60)) d.Write(a.offset_bytes + o, data == nullptr ? nullptr : data + o, 512, false);
     }

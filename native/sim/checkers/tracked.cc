@@ -25,6 +25,13 @@ TrackedChecker::Marks TrackedChecker::Read(const Side& side, const Action* done,
   const auto area = [&](uint64_t sector, uint64_t bytes) {
     std::vector<uint8_t> out(side.base + sector * 512, side.base + sector * 512 + bytes);
     if (done == nullptr) return out;
+    if (side.hardened != 0) {  // the flush before that write has taken other meta-data with it
+      side.drive->ForEachPending([&](uint32_t sequence, uint64_t first, uint64_t sectors, const uint8_t* content) {
+        for (uint64_t s = std::max(first, sector); s < std::min(first + sectors, sector + bytes / 512); ++s) {
+          if (sequence <= side.hardened && sequence > side.drive->DurableSequence(s)) std::memcpy(out.data() + (s - sector) * 512, SectorOf(content, s - first), 512);
+        }
+      });
+    }
     const uint64_t count = done->bytes / 512, first = done->offset_bytes / 512;
     for (uint64_t i = 0; i < count; ++i) {
       const bool there = part == Part::kAll || (part == Part::kFirstHalf ? i < count / 2 : part == Part::kSecondHalf ? i >= count / 2 : i % 2 == 0);
@@ -175,8 +182,8 @@ void TrackedChecker::Check(const char* when, Loss loss) {
       sides[i].node->ForEachOpenIo([&](const Action& a, uint64_t flush) {
         if (found || a.kind != Kind::kMetaWrite || a.volume != v) return;
         Side done[2] = {sides[0], sides[1]};
-        done[i].hardened = a.preflush ? flush : 0;
-        const Marks after = Read(sides[i], &a);
+        done[i].hardened = done[i].power && a.preflush ? flush : 0;
+        const Marks after = Read(done[i], &a);
         found = Report(when, done[0], done[1], v, usable, i == 0 ? after : marks[0], i == 1 ? after : marks[1]);
       });
       if (found) return;
