@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Brings a Debian 12 host with Node 20 to where `npm test`, `npm run demo` and `npm run bench` run: packages, node_modules, build.
-# Does only what is missing and is quiet when nothing is.
+# Brings a Debian 12 host with Node 20 to where `npm test` and `npm run bench` run: packages, node_modules, build. With the argument `demo`
+# also what `npm run demo` serves: MariaDB's server and nginx. Nothing of it is started, now or at boot. Does only what is missing and is
+# quiet when nothing is.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -16,6 +17,15 @@ packages=(
   e2fsprogs xfsprogs fdisk mount util-linux iproute2 psmisc procps kmod
   fio drbd-utils nftables resource-agents etcd-server fence-agents iputils-ping
 )
+# MariaDB's server without -core in its name would bring a service, an account and a data directory of its own.
+demo_packages=(mariadb-server-core mariadb-client nginx)
+case "${1:-}" in
+  '') ;;
+  demo) packages+=("${demo_packages[@]}") ;;
+  *) fail "unknown argument $1: it takes \`demo\` or nothing" ;;
+esac
+# What of these packages has a service that would run from now on.
+services=(etcd nginx)
 
 missing_packages() {
   local installed package
@@ -27,7 +37,7 @@ missing_packages() {
 }
 
 install_packages() {
-  local listed log missing sudo=()
+  local listed log missing service sudo=()
   if ! command -v dpkg-query >/dev/null; then
     say "no Debian packages here; make sure that these are installed: ${packages[*]}"
     return
@@ -42,6 +52,14 @@ install_packages() {
     sudo=(sudo)
   fi
   say "installing ${missing[*]}"
+  # A package's service starts with its installation unless this file says no; one that is there already is somebody else's.
+  local policy=/usr/sbin/policy-rc.d
+  if [ ! -e "$policy" ]; then
+    printf '#!/bin/sh\nexit 101\n' | "${sudo[@]}" tee "$policy" >/dev/null
+    "${sudo[@]}" chmod 755 "$policy"
+    # shellcheck disable=SC2064
+    trap "${sudo[*]} rm -f $policy" EXIT
+  fi
   local apt=("${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=500)
   local install=("${apt[@]}" install -y --no-install-recommends "${missing[@]}")
   # Lists that are missing or too old to name existing files are fetched; fresh ones are used as they are.
@@ -52,6 +70,15 @@ install_packages() {
       fail "could not install: ${missing[*]}"
     fi
   fi
+  for service in "${services[@]}"; do
+    # only what came with this run
+    case " ${missing[*]} " in *" $service "* | *" $service-server "*) ;; *) continue ;; esac
+    if [ -d /run/systemd/system ]; then
+      "${sudo[@]}" systemctl disable --quiet "$service" 2>/dev/null || say "could not disable $service at boot; do so unless you want it"
+    elif command -v update-rc.d >/dev/null; then
+      "${sudo[@]}" update-rc.d "$service" disable >/dev/null 2>&1 || true
+    fi
+  done
 }
 
 check_node() {

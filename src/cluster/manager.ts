@@ -59,6 +59,8 @@ export class Manager implements ClusterHandlers {
   #reported = '';
   #peerReport: { raw: unknown; text: string; value: NodeReport | null } = { raw: undefined, text: '', value: null };
   #said = new Map<string, string>();
+  /** by volume, what the arbiter was last known to have recorded. */
+  #recorded = new Map<string, Standing>();
   #leaving = false;
   #looking = false;
   #again = false;
@@ -222,6 +224,7 @@ export class Manager implements ClusterHandlers {
     if (view.peer !== 'alive') this.#forgetPins();
     const daemon = parts.daemon();
     const standings = { ...daemon.standings };
+    this.#tellRecorded(standings);
     for (const { config, state } of parts.runners) {
       if (volumesOf(config).length === 0) parts.tendRecord(config.name, ['partial', 'starting', 'started'].includes(state.phase), view.peer === 'alive');
     }
@@ -262,6 +265,20 @@ export class Manager implements ClusterHandlers {
     if (silentArbiter.length > 0) this.#once('arbiter', 'warn', silentArbiterSentence(silentArbiter));
     else if (daemon.up && this.#said.delete('arbiter')) this.say('info', '', 'the arbiter answers again');
     this.#report();
+  }
+
+  /** What the arbiter has recorded of volumes, whenever that is something new. */
+  #tellRecorded(standings: Readonly<Record<string, Standing>>): void {
+    for (const [volume, standing] of Object.entries(standings)) {
+      // a question under way is no news
+      if (standing === 'open' || standing === 'none') continue;
+      const before = this.#recorded.get(volume);
+      this.#recorded.set(volume, standing);
+      if (before === undefined || before === standing) continue;
+      if (standing === 'together') this.say('info', '', `volume ${volume}: both nodes are recorded as in sync again`);
+      else if (standing === 'alone') this.say('warn', '', `volume ${volume}: the arbiter has recorded that ${this.parts.node} goes on alone`);
+      else this.say('warn', '', `volume ${volume}: the arbiter has recorded ${this.parts.node} as out; its data may be old from now on`);
+    }
   }
 
   #applyWishes(): void {

@@ -5,13 +5,16 @@ import type { Host } from '../support/host.js';
 type Style = Parameters<typeof styleText>[0];
 
 export class Screen {
-  readonly #colour = process.stdout.isTTY === true && process.env['NO_COLOR'] === undefined;
+  readonly #out: NodeJS.WriteStream;
+  readonly #colour: boolean;
   #step = 0;
   readonly #steps: number;
   readonly #begin = Date.now();
 
-  constructor(steps: number) {
+  constructor(steps: number, out: NodeJS.WriteStream = process.stdout) {
     this.#steps = steps;
+    this.#out = out;
+    this.#colour = out.isTTY === true && process.env['NO_COLOR'] === undefined;
   }
 
   paint(style: Style, text: string): string {
@@ -19,7 +22,7 @@ export class Screen {
   }
 
   print(text = ''): void {
-    process.stdout.write(`${text}\n`);
+    this.#out.write(`${text}\n`);
   }
 
   step(title: string): void {
@@ -61,11 +64,11 @@ export class Screen {
 
   /** Redraws lines in place on a terminal; elsewhere prints them when they are the last. */
   live(lines: readonly string[], previous: number, last: boolean): number {
-    if (process.stdout.isTTY !== true) {
+    if (this.#out.isTTY !== true) {
       if (last) for (const line of lines) this.print(`    ${line}`);
       return 0;
     }
-    if (previous > 0) process.stdout.write(`\x1b[${previous}A\x1b[J`);
+    if (previous > 0) this.#out.write(`\x1b[${previous}A\x1b[J`);
     for (const line of lines) this.print(`    ${line}`);
     return lines.length;
   }
