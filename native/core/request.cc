@@ -70,7 +70,10 @@ bool ResourceImpl::StartApp(uint16_t slot) {
   }
   if (Suspended(v)) return false;
   switch (a.io.op) {
-    case BlockOp::kRead: StartRead(slot); return true;
+    case BlockOp::kRead:
+      if (v.app_again != 0 && ShownBefore(v, a.range)) return false;
+      StartRead(slot);
+      return true;
     case BlockOp::kFlush: StartFlush(slot); return true;
     default: break;
   }
@@ -96,6 +99,15 @@ bool ResourceImpl::StartApp(uint16_t slot) {
   }
   StartWrite(slot);
   return true;
+}
+
+/// A write that froze may have been read from the disk that is gone now, and the other one lacks it: until it is done there, too, a read
+/// would go back in time.
+bool ResourceImpl::ShownBefore(const Volume& v, const SectorRange& r) const {
+  for (const AppRequest& a : app) {
+    if (a.phase != AppRequest::Phase::kFree && a.again && a.volume == v.index && a.range.Overlaps(r)) return true;
+  }
+  return false;
 }
 
 void ResourceImpl::Kick(Volume& v) {
@@ -273,6 +285,7 @@ void ResourceImpl::StartFlush(uint16_t slot) {
   a.sent_at = now;
   a.connection = connection_number;
   if (v.state.disk != Disk::kUpToDate && !(Linked() && v.state.conn >= Conn::kConnected && v.state.pdsk == Disk::kUpToDate)) {
+    v.lost_unsafe_writes = false;
     CompleteApp(slot, kEio);  // no good copy is in reach: nobody can say that anything is safe
     return;
   }
@@ -415,7 +428,7 @@ void ResourceImpl::MaybeComplete(uint16_t slot) {
     }
     // Only a good copy counts, and none of it may have gone with an epoch that the peer never confirmed.
     bool safe = (a.local_done && v.state.disk == Disk::kUpToDate) || PeerHasIt(a);
-    if (safe && v.lost_unsafe_writes && v.state.disk != Disk::kUpToDate) {
+    if (safe && v.lost_unsafe_writes) {
       Log(2, v.index, "flush fails: the connection was lost before the peer confirmed writes that only it has");
       safe = false;
     }
@@ -435,6 +448,8 @@ void ResourceImpl::MaybeComplete(uint16_t slot) {
     a.local_done = a.local_failed = a.net_done = a.net_failed = a.lost_peer = a.set_in_sync = a.counted_sync = false;
     if (a.in_transfer_log) a.al_pinned = false;
     a.in_transfer_log = false;
+    if (!a.again) ++v.app_again;
+    a.again = true;
     ++a.generation;
     v.held.Push(slot);
     return;
@@ -474,6 +489,7 @@ void ResourceImpl::CompleteApp(uint16_t slot, int error) {
   a.phase = AppRequest::Phase::kFree;
   CHECK(v.app_open > 0);
   --v.app_open;
+  if (a.again) --v.app_again;
   const bool write = a.io.op != BlockOp::kRead && a.io.op != BlockOp::kFlush;
   app_free.push_back(slot);
   if (write && flush_forecast.due()) StartForecastFlush(v);

@@ -92,6 +92,7 @@ struct AppRequest {
   bool counted_sync = false;     // sent with MAY_SET_IN_SYNC
   bool set_in_sync = false;      // the peer cleared its bits: so do we
   bool lost_peer = false;        // the connection went while it was under way
+  bool again = false;            // froze under way and is done once more: reads may have shown it
   uint32_t connection = 0;       // number of the connection it was sent on
   bool remote_read = false;
   uint32_t flush_epoch = 0;      // flush: complete when this epoch and all before are acknowledged
@@ -276,6 +277,7 @@ struct Volume {
   bool answers_due = false;          // a request that is done waits until it may be answered
   bool lost_unsafe_writes = false;   // acknowledged writes that only the peer had were not confirmed as durable: the next flush says so
   uint32_t app_open = 0;
+  uint32_t app_again = 0;            // writes under way or held that are done once more
   bool device_up = false, device_changing = false;
   int device_error = 0;
   std::string device_detail;
@@ -603,6 +605,7 @@ struct ResourceImpl {
   void OnRequest(uint16_t volume, const BlockIo& io);
   void Kick(Volume& v);
   bool StartApp(uint16_t slot);
+  bool ShownBefore(const Volume& v, const SectorRange& r) const;
   void StartRead(uint16_t slot);
   void StartRemoteRead(uint16_t slot);
   void StartWrite(uint16_t slot);

@@ -122,6 +122,7 @@ void ResourceImpl::AfterChange(Volume& v, const State& old) {
     v.exposed_uuid = v.peer_uuids.uuid[0];  // it may have told us its new identifier before our disk was gone
   }
   if (old.role != s.role) {
+    v.lost_unsafe_writes = false;  // whoever could be told is gone
     v.exposed_uuid = s.role != Role::kPrimary ? 0 : v.meta_ok() && s.disk == Disk::kUpToDate ? v.super_block.uuids.current
                      : v.have_peer_uuids     ? v.peer_uuids.uuid[0]
                                              : 0;
