@@ -3,10 +3,10 @@
 
 _drbdts() {
   local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
-  local command='' words='' resources='' index skip=''
+  local command='' words='' resources='' files='' index skip=''
   case $prev in
-    --socket | --config) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
-    --node | --start | --size | --al-stripes | --al-stripe-size-kB | --wfc-timeout | -t) COMPREPLY=(); return ;;
+    --socket | --config | --output | --key-output | --against) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
+    --node | --start | --size | --al-stripes | --al-stripe-size-kB | --wfc-timeout | -t | --witness | --address) COMPREPLY=(); return ;;
   esac
   for ((index = 1; index < COMP_CWORD; index++)); do
     if [[ -n $skip ]]; then skip=''; continue; fi
@@ -17,7 +17,7 @@ _drbdts() {
     esac
   done
   case $command in
-    '' | help) words="adjust apply-al attach check-peer cluster completion config connect create-md cstate detach disconnect down dstate dump-md events explain get-gi help invalidate invalidate-remote new-current-uuid outdate pause-sync primary resize resume-io resume-sync role secondary sh-dev sh-ip sh-ll-dev sh-md-dev sh-minor sh-resources sh-status show-gi status suspend-io up verify wait-connect wait-sync wipe-md witness" ;;
+    '' | help) words="adjust apply-al attach check-peer cluster completion config connect create-md cstate detach disconnect down dstate dump-md events explain get-gi help import invalidate invalidate-remote new-current-uuid outdate pause-sync primary resize resume-io resume-sync role secondary sh-dev sh-ip sh-ll-dev sh-md-dev sh-minor sh-resources sh-status show-gi status suspend-io up verify wait-connect wait-sync wipe-md witness" ;;
     up) words="" resources=1 ;;
     down) words="" resources=1 ;;
     attach) words="" resources=1 ;;
@@ -52,8 +52,9 @@ _drbdts() {
     resize) words="--size --assume-clean" resources=1 ;;
     suspend-io) words="" resources=1 ;;
     resume-io) words="" resources=1 ;;
-    cluster) words="status move standby online takeover maintenance cleanup history check" ;;
-    config) words="check show schema" ;;
+    cluster) words="status move standby online takeover maintenance cleanup history check" files=1 ;;
+    config) words="check show schema" files=1 ;;
+    import) words="--output --key-output --force --witness --address --reorder" files=1 ;;
     sh-resources) words="" ;;
     sh-dev) words="" resources=1 ;;
     sh-minor) words="" resources=1 ;;
@@ -69,7 +70,7 @@ _drbdts() {
   elif [[ -n $resources ]]; then
     words="$words all $(drbdts sh-resources 2>/dev/null)"
   fi
-  mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
+  mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur"; [[ -n $files && $cur != -* ]] && compgen -f -- "$cur")
 }
 
 complete -F _drbdts drbdts

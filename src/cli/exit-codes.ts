@@ -6,12 +6,16 @@ export const exitCodes = {
   ok: 0,
   /** Usage error, unknown command, a resource that is not in the configuration, an answer that was not `yes`. */
   usage: 1,
+  /** import: written, but something was lost or wrong. */
+  lost: 3,
   /** wait-connect, wait-sync: time is over. */
   timeout: 5,
   /** Errors of the configuration, objects that do not exist. */
   configuration: 10,
   /** Daemon not running (8.4: module missing), configuration file missing, internal error. */
   internal: 20,
+  /** Wrong use of a command that drbdadm never had, as sysexits.h numbers it. */
+  wrongUse: 64,
 } as const;
 
 /** Exit code of a command over several resources: the worst one, 0 only when all went well. */

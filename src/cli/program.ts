@@ -8,6 +8,7 @@ import { registerConnection } from './commands/connection.js';
 import { registerDevice } from './commands/device.js';
 import { registerEvents } from './commands/events.js';
 import { registerExplain } from './commands/explain.js';
+import { registerImport } from './commands/import.js';
 import { registerLifecycle } from './commands/lifecycle.js';
 import { registerMetaData } from './commands/meta-data.js';
 import { registerResync } from './commands/resync.js';
@@ -97,6 +98,7 @@ export function createProgram(
   registerCluster(registry);
   program.commandsGroup('Configuration:');
   registerConfig(registry);
+  registerImport(registry);
   registerShell(registry);
   program.commandsGroup('Help:');
   registerExplain(registry);

@@ -9,6 +9,12 @@ import { createProgram, defaultClusterSocket, defaultConfig, defaultSocket, type
 import { defaultWatchSeconds, fillWatchInterval } from './usage.js';
 import { formatUsageError } from './usage-error.js';
 
+/** The first word that is neither an option nor the value of a global one. */
+function commandOf(words: readonly string[]): string {
+  const valued = ['--socket', '--cluster-socket', '--config', '--node'];
+  return words.find((word, index) => !word.startsWith('-') && !valued.includes(words[index - 1] ?? '')) ?? '';
+}
+
 /** Parses and runs `args` (without node and script); resolves with the exit code, never rejects. */
 export async function runCli(
   args: readonly string[],
@@ -39,7 +45,7 @@ export async function runCli(
     const context = plain();
     if (error instanceof CommanderError) {
       printLines(context.stderr, formatUsageError(error, program.command, words));
-      return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
+      return error.exitCode === 0 ? exitCodes.ok : commandOf(words) === 'import' ? exitCodes.wrongUse : exitCodes.usage;
     }
     return reportFailure(context, error);
   }

@@ -16,7 +16,8 @@ const typescriptMayUse: Record<string, readonly string[]> = {
   daemon: ['shared', 'config', 'control', 'arbiter'],
   cluster: ['shared', 'config', 'control', 'arbiter'],
   witness: ['shared', 'config', 'control', 'arbiter'],
-  cli: ['shared', 'config', 'control', 'arbiter', 'checkup'],
+  import: ['shared', 'config'],
+  cli: ['shared', 'config', 'control', 'arbiter', 'checkup', 'import'],
 };
 
 const nativeMayUse: Record<string, readonly string[]> = {
@@ -103,6 +104,17 @@ describe('TypeScript', () => {
       'cluster/ndp',
       'cluster/rejects',
       'control/sse',
+      'import/drbd-include',
+      'import/drbd-map',
+      'import/drbd-options',
+      'import/drbd-parse',
+      'import/findings',
+      'import/kind',
+      'import/map-cluster',
+      'import/map-groups',
+      'import/run',
+      'import/wildcards',
+      'import/write',
       'cluster/group',
       'cluster/group-plan',
       'cluster/group-step',

@@ -1,5 +1,6 @@
 /** explain: more about a code that a refusal named. */
 import { explainCheck } from '../../checkup/findings.js';
+import { explainImport } from '../../import/findings.js';
 import { errorTable, explain } from '../../shared/errors.js';
 import { printJson, printLines } from '../context.js';
 import { exitCodes } from '../exit-codes.js';
@@ -26,7 +27,7 @@ export function registerExplain({ add, run }: Registry): void {
             );
           return exitCodes.ok;
         }
-        const text = explain(code) ?? explainCheck(code);
+        const text = explain(code) ?? explainCheck(code) ?? explainImport(code);
         if (text === null)
           throw new CliError([`drbdts: there is no code '${code}'`, '  `drbdts explain` lists them all.'], exitCodes.usage);
         printLines(context.stdout, [text.trimEnd()]);
