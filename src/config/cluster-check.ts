@@ -249,7 +249,7 @@ function buildVip(member: FileMember, vip: string, timeouts: MemberTimeouts, at:
     label,
     announceCount: member.announce?.count ?? 5,
     announceGapMs: member.announce?.gap ?? 200,
-    refreshMs: member.announce?.refresh ?? 0,
+    refreshMs: member.announce?.refresh ?? 5000,
     ...timeouts,
   };
 }

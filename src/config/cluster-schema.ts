@@ -152,7 +152,7 @@ const member = z.strictObject({
     .strictObject({
       count: integer('count', 0, 100, 'gratuitous ARP or unsolicited NA at once; default 5'),
       gap: duration('gap', 'between them; default 200ms', 0, 60_000),
-      refresh: duration('refresh', 'again and again at this interval; default 0, never', 0),
+      refresh: duration('refresh', 'again and again at this interval, for those who did not hear it; default 5s, 0 never', 0),
     })
     .optional(),
   arguments: z.array(z.string(), 'expected a list of arguments').optional(),

@@ -113,6 +113,17 @@ test('the others learn of the new owner', limits, withTwo('vip-announce', async 
   await waitFor('the neighbour entry is corrected', async () => (await b.must(['ip', 'neigh', 'show', address])).includes(mac));
 }));
 
+test('taken while nobody could hear it: the others learn of the new owner when the network is back', limits, withTwo('vip-unheard', async (a, b) => {
+  await b.must(['ip', 'neigh', 'replace', address, 'lladdr', '02:00:00:00:00:01', 'dev', 'svc0', 'nud', 'reachable']);
+  await a.must(['tc', 'qdisc', 'add', 'dev', 'svc0', 'root', 'blackhole']);
+  const vip = vipOf(a, { refreshMs: 200 });
+  fine(await vip.start());
+  await a.must(['tc', 'qdisc', 'del', 'dev', 'svc0', 'root']);
+  const owner = await macOf(a);
+  await waitFor('b knows the new owner', async () => (await b.must(['ip', 'neigh', 'show', address])).includes(owner));
+  await vip.end();
+}));
+
 test('no carrier, no network, and no address any more are failures', limits, withTwo('vip-down', async (a, b) => {
   const elsewhere = vipOf(a, { address: '198.51.100.1' });
   const lost = await elsewhere.start(3000);

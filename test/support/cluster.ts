@@ -192,6 +192,11 @@ export class ClusterLab {
     this.witness.closeLog(log);
   }
 
+  /** The witness' process, null while there is none. */
+  get witnessProcess(): ChildProcess | null {
+    return this.#witnessProcess;
+  }
+
   async stopWitness(signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
     const child = this.#witnessProcess;
     this.#witnessProcess = null;

@@ -18,8 +18,9 @@ export interface PairOptions extends Omit<ConfigSpec, 'hosts'> {
   readonly bytesB?: number;
   /** External meta-data of this size next to each disk. */
   readonly metaBytes?: number;
-  /** Host a's disk of volume 0 instead of a plain file. */
+  /** A host's disk of volume 0 instead of a plain file. */
   readonly diskA?: (host: Host) => Promise<string>;
+  readonly diskB?: (host: Host) => Promise<string>;
 }
 
 /** Times that make tests quick: a lost peer is noticed within seconds. */
@@ -55,9 +56,9 @@ export class Pair {
     const bytes = options.bytes ?? 64 * mib;
     const disks = { a: [] as string[], b: [] as string[] };
     for (let number = 0; number < (options.volumes ?? 1); number++) {
-      const special = number === 0 ? options.diskA : undefined;
-      disks.a.push(special === undefined ? makeDisk(join(a.dir, `disk${number}`), bytes, options.contents) : await special(a));
-      disks.b.push(makeDisk(join(b.dir, `disk${number}`), options.bytesB ?? bytes, options.contents));
+      const special = number === 0 ? options : {};
+      disks.a.push((await special.diskA?.(a)) ?? makeDisk(join(a.dir, `disk${number}`), bytes, options.contents));
+      disks.b.push((await special.diskB?.(b)) ?? makeDisk(join(b.dir, `disk${number}`), options.bytesB ?? bytes, options.contents));
       if (options.metaBytes !== undefined) {
         makeDisk(join(a.dir, `meta${number}`), options.metaBytes);
         makeDisk(join(b.dir, `meta${number}`), options.metaBytes);

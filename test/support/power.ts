@@ -16,6 +16,8 @@ export class LossyDisk {
   readonly #host: Host;
   #server: ChildProcess | null = null;
   #lines: Interface | null = null;
+  /** the command under way: answers come in the order of the questions. */
+  #turn: Promise<unknown> = Promise.resolve();
 
   private constructor(host: Host, path: string, backing: string) {
     this.#host = host;
@@ -52,9 +54,18 @@ export class LossyDisk {
   }
 
   #ask(command: string): Promise<string> {
-    const answer = this.#answer('ok');
-    this.#server?.stdin?.write(`${command}\n`);
+    const answer = this.#turn.then(() => {
+      const answered = this.#answer('ok');
+      this.#server?.stdin?.write(`${command}\n`);
+      return answered;
+    });
+    this.#turn = answer.catch(() => undefined);
     return answer;
+  }
+
+  /** The process inside the host that stands for the disk; 0 while it has no power. */
+  get pid(): number {
+    return this.#server?.pid ?? 0;
   }
 
   /** Sectors written and not durable yet. */

@@ -83,7 +83,9 @@ const last: Reading[] = [];
 const shown = new Map<string, string>();
 let readings = 0;
 let gapMaxMs = 0;
-const said = new Set<string>();
+/** what was said of late: one that lasts is said again, because what else is the case meanwhile may change. */
+const said = new Map<string, number>();
+const sayAgainMs = 200;
 for (let turn = 0; !ending; turn++) {
   const node = config.nodes[turn % config.nodes.length];
   if (node === undefined) break;
@@ -98,10 +100,10 @@ for (let turn = 0; !ending; turn++) {
   if (shown.get(node.name) !== summary) say({ reading });
   shown.set(node.name, summary);
   for (const violation of servesTwice(last)) {
-    if (!said.has(violation)) say({ violation, readings: last });
-    said.add(violation);
+    if (reading.atMs - (said.get(violation) ?? 0) < sayAgainMs) continue;
+    say({ violation, readings: last });
+    said.set(violation, reading.atMs);
   }
-  if (said.size > 0 && servesTwice(last).length === 0) said.clear();
   const rest = config.everyMs / config.nodes.length - (performance.now() - begin);
   await new Promise((resolve) => setTimeout(resolve, Math.max(1, rest)));
 }

@@ -23,6 +23,8 @@ export class ServiceChecker {
   /** changes only, oldest first. */
   readonly timeline: Reading[] = [];
   readonly violations: string[] = [];
+  /** the same, for those who want to know more of each. */
+  readonly doubles: { readonly what: string; readonly readings: readonly Reading[] }[] = [];
   readonly #child: ChildProcess;
   #end: { readings: number; gapMaxMs: number } | null = null;
 
@@ -38,7 +40,10 @@ export class ServiceChecker {
     createInterface({ input: this.#child.stdout as NodeJS.ReadableStream }).on('line', (text) => {
       const line = JSON.parse(text) as { reading?: Reading; violation?: string; readings?: number | Reading[]; end?: boolean; gapMaxMs?: number };
       if (line.reading !== undefined) this.timeline.push(line.reading);
-      if (line.violation !== undefined) this.violations.push(`${line.violation}: ${JSON.stringify(line.readings)}`);
+      if (line.violation !== undefined) {
+        this.violations.push(`${line.violation}: ${JSON.stringify(line.readings)}`);
+        this.doubles.push({ what: line.violation, readings: line.readings as Reading[] });
+      }
       if (line.end === true) this.#end = { readings: Number(line.readings), gapMaxMs: Number(line.gapMaxMs) };
     });
     lab.note(() => `--- seen from outside\n${this.text()}`);

@@ -51,12 +51,14 @@ export function canAcknowledge(node: Reading, peer: Reading): boolean {
   return node.answered && node.role === 'Primary' && node.deviceUp && !node.suspended && (!isConnected(node) || isConnected(peer));
 }
 
+export const addressTwice = 'the address is on both nodes';
+
 /** What both nodes do at once in the last three readings; empty when they do not. */
 export function servesTwice(readings: readonly Reading[]): string[] {
   const [first, second, third] = readings.slice(-3);
   if (first === undefined || second === undefined || third === undefined || first.node !== third.node || first.node === second.node) return [];
   const found: string[] = [];
-  if (first.vip && second.vip && third.vip) found.push('the address is on both nodes');
+  if (first.vip && second.vip && third.vip) found.push(addressTwice);
   if (!canAcknowledge(first, second) || !canAcknowledge(second, first) || !canAcknowledge(third, second)) return found;
   found.push('both nodes are Primary and acknowledge writes');
   if (first.mount && second.mount && third.mount) found.push('both nodes have the file system mounted and acknowledge writes');

@@ -261,7 +261,8 @@ export class Vip implements Member {
   }
 
   private async announce(): Promise<void> {
-    if (this.renewedMs === null) return;
+    // after a pause, or while it is not known who may serve, it may be the other node's
+    if (this.renewedMs === null || this.isLate() || !this.context.mayServe()) return;
     try {
       await this.context.net.announce(this.config.address, this.interface);
     } catch (error) {
