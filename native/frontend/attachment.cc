@@ -7,6 +7,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <ctime>
 #include <memory>
 #include <string>
 #include <utility>
@@ -25,6 +26,14 @@ constexpr unsigned kLoopMajor = 7;
 constexpr int kLoopAttempts = 64;
 constexpr int kRemoveAttempts = 20;
 constexpr unsigned kRemovePauseUs = 100000;
+/// A look into /proc that found nobody counts for that long: who comes later is noticed when the device is taken away.
+constexpr uint64_t kScanValidMs = 1000;
+
+uint64_t NowMs() {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<uint64_t>(now.tv_sec) * 1000 + static_cast<uint64_t>(now.tv_nsec) / 1000000;
+}
 
 dev_t LoopDevice(int number) { return makedev(kLoopMajor, static_cast<unsigned>(number)); }
 
@@ -41,6 +50,7 @@ struct Plan {
   std::vector<KeptFd> kept;  // this volume's
   int loop_number = -1;
   uint64_t sectors = 0;
+  uint64_t nobody_ms = 0;  // when a scan last found no holder; 0: it did not
 
   std::string KeptNameFor(int number) const { return FormatKeptName({config.resource, config.volume, number, config.block_bytes}); }
   void Forget(int number) const {
@@ -187,14 +197,24 @@ Outcome TakeOver(Plan& plan, Worker::Post& post) {
   return outcome;
 }
 
-/// One attempt. `*passing` when what is in the way will be gone soon: udev looking at the device, or somebody too quick to be seen.
-Outcome TryRemoveDevice(const Plan& plan, bool* passing) {
+std::string Scan(Plan& plan) {
   std::string holders = DescribeHolders(plan.loop_number, plan.config.device, plan.config.links);
+  plan.nobody_ms = holders.empty() ? NowMs() : 0;
+  return holders;
+}
+
+/// One attempt. `*passing` when what is in the way will be gone soon: udev looking at the device, or somebody too quick to be seen.
+Outcome TryRemoveDevice(Plan& plan, bool* passing) {
+  // On a busy host a scan takes long, and who wants the device removed has asked for one just now.
+  const bool asked = plan.nobody_ms != 0 && NowMs() - plan.nobody_ms < kScanValidMs;
+  plan.nobody_ms = 0;
+  std::string holders = asked ? std::string() : Scan(plan);
   *passing = holders.find("(udev-worker)") != std::string::npos || holders.find("systemd-udevd") != std::string::npos;
   if (!holders.empty()) return {EBUSY, holders};
   Outcome outcome = DetachLoop(plan.loop_number, plan.tag, plan.config.device);
   if (outcome.error == EBUSY) {
-    holders = DescribeHolders(plan.loop_number, plan.config.device, plan.config.links);
+    holders = Scan(plan);
+    plan.nobody_ms = 0;
     *passing = holders.empty();
     outcome.detail = holders;
     if (holders.empty()) outcome.detail = plan.config.device + " is in use by a process or mount that cannot be seen from here (another container?)";
@@ -202,7 +222,7 @@ Outcome TryRemoveDevice(const Plan& plan, bool* passing) {
   return outcome;
 }
 
-Outcome RemoveDevice(const Plan& plan) {
+Outcome RemoveDevice(Plan& plan) {
   bool passing = false;
   Outcome outcome = TryRemoveDevice(plan, &passing);
   for (int attempt = 1; attempt < kRemoveAttempts && !outcome.ok() && passing; ++attempt) {
@@ -238,7 +258,7 @@ void Handle(Plan& plan, const Command& command, Worker::Post& post) {
       Post(post, kStopped, kStopRefused, RemoveDevice(plan), 0);
       break;
     case kScanHolders:
-      post({kHolders, 0, 0, DescribeHolders(plan.loop_number, plan.config.device, plan.config.links)});
+      post({kHolders, 0, 0, Scan(plan)});
       break;
     case kResizeLoop: {
       fuse_notify_inval_inode_out changed{kFuseRootNode, -1, 0};
