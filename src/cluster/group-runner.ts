@@ -89,6 +89,7 @@ export class GroupRunner {
       }
       case 'phase':
         this.hooks.say(action.to === 'failed' || action.to === 'stop-failed' ? 'error' : 'info', action.sentence);
+        if (action.to === 'starting') this.prepare();
         return;
       case 'note':
         this.hooks.say(action.level, action.sentence);
@@ -99,12 +100,18 @@ export class GroupRunner {
     }
   }
 
+  /** What is not at work anyway looks ahead. */
+  private prepare(): void {
+    for (const [index, { phase, running }] of this.current.members.entries()) if (phase === 'stopped' && running === null) this.members[index]?.prepare?.();
+  }
+
   private async run({ index, action, level, life }: Extract<GroupAction, { kind: 'run' }>): Promise<void> {
     const member = this.members[index];
     if (member === undefined) throw new Error(`group ${this.config.name} has no member ${index}`);
     const controller = new AbortController();
     this.runs.set(index, { life, controller });
     const result = { kind: 'memberResult', index, action, life } as const;
+    const sinceMs = this.hooks.clock.nowMs();
     let event: GroupEvent;
     try {
       if (action === 'probe') {
@@ -124,6 +131,7 @@ export class GroupRunner {
       event = { ...result, ok: false, reason };
     }
     if (this.runs.get(index)?.life === life) this.runs.delete(index);
+    this.hooks.log.debug(`${member.config.name}: ${action} ${event.ok ? 'done' : 'failed'} after ${Math.round(this.hooks.clock.nowMs() - sinceMs)} ms`);
     this.send(event);
   }
 

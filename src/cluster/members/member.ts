@@ -16,6 +16,11 @@ export type ProbeResult = 'started' | 'stopped' | `failed:${string}`;
  */
 export interface Member {
   readonly config: MemberConfig;
+  /**
+   * The group is about to start and this member is stopped: asks now what `start` would have to wait for, while those left of it start. Changes
+   * nothing; an answer older than `aheadValidMs` does not count any more.
+   */
+  prepare?(): void;
   /** Looks without touching; takes up what needs care (the lifetime of an address) only when it runs. */
   probe(signal: AbortSignal): Promise<ProbeResult>;
   /** Resolves when it really works; at once when it did already. */
@@ -28,6 +33,9 @@ export interface Member {
   /** Ends timers of its own; touches nothing. */
   close(): void;
 }
+
+/** For how long an answer that `prepare` got is as good as a new one. */
+export const aheadValidMs = 2000;
 
 /** What members get from the process around them. */
 export interface MemberContext {
@@ -44,6 +52,9 @@ export interface MemberContext {
   /** false: this node has lost sight of the others, so the lifetime of an address is not renewed. */
   mayServe(): boolean;
 }
+
+/** The first pause of a wait is that part of its longest. */
+const firstPauses = 16;
 
 const codes: Record<MemberAction, string> = {
   probe: 'ERR_MEMBER_MONITOR',
@@ -94,7 +105,8 @@ export function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> 
 
 /**
  * Tries `attempt` until it gives true. It returns what it waits for otherwise, and throws when waiting is no use. When the signal fires the
- * error tells what was waited for last; `underway` says what the very first attempt is at.
+ * error tells what was waited for last; `underway` says what the very first attempt is at. Most waits are short: the first pauses are, too, and
+ * grow to `pauseMs`.
  */
 export async function retryUntil(
   member: string,
@@ -106,6 +118,7 @@ export async function retryUntil(
   underway: () => string = () => '',
 ): Promise<void> {
   let last = '';
+  let waitMs = pauseMs / firstPauses;
   while (!signal.aborted) {
     let outcome: true | string;
     try {
@@ -117,10 +130,11 @@ export async function retryUntil(
     if (outcome === true) return;
     last = outcome;
     try {
-      await clock.sleep(pauseMs, signal);
+      await clock.sleep(waitMs, signal);
     } catch {
       break;
     }
+    waitMs = Math.min(pauseMs, waitMs * 2);
   }
   throw timeError(member, action, last === '' ? underway() : last);
 }

@@ -49,6 +49,11 @@ export class ServiceProcesses {
     return ['/bin/sh', '-c', 'echo $$ >"$0" 2>/dev/null; exec "$@"', join(this.directory, 'cgroup.procs'), ...argv];
   }
 
+  /** Whether its cgroup has processes; a quick look that says nothing about a service without one. */
+  get isPopulated(): boolean {
+    return this.directory !== '' && /^populated 1$/m.test(read(join(this.directory, 'cgroup.events')));
+  }
+
   /** Living processes of the service. */
   pids(): number[] {
     const inGroup = this.directory === '' ? null : this.grouped(this.directory);

@@ -7,13 +7,18 @@ import { join } from 'node:path';
 import type { MemberConfig, ServiceMember } from '../../config/cluster-types.js';
 import { type ProgramResult, runProgram } from '../../shared/run-program.js';
 import type { MemberAction, StopLevel } from '../group-types.js';
-import { type Member, type MemberContext, memberError, type ProbeResult, saying, setupError, timeError } from './member.js';
+import { aheadValidMs, type Member, type MemberContext, memberError, orAborted, type ProbeResult, saying, setupError, timeError } from './member.js';
 import { ocfMeaning, ocfRoot, ocfTimeouts, type ServiceAction, type ServiceKind, type ServiceStatus, serviceKind } from './service-kinds.js';
 import { ServiceProcesses } from './service-processes.js';
 
 /** A service that says it is started gets this long until its status agrees, and one that is stopped until its last process is gone. */
 const settleMs = 3000;
 const pollMs = 100;
+/** Most are quick: the first pauses are shorter. */
+const firstPollMs = 10;
+/** How long a service's last processes are waited for before its status is asked after a stop. */
+const emptyMs = 200;
+const emptyPollMs = 4;
 /** A killed service's own stop, which then only tidies up. */
 const tidyMs = 5000;
 /** Output of what a start leaves behind goes to a file that never gets much longer. */
@@ -29,6 +34,8 @@ export class Service implements Member {
   /** exists while it was started from here; `populated` when it had processes of its own then. */
   private readonly stateFile: string;
   private readonly outputFile: string;
+  /** its status as it was when the group began to start; null when that could not be told. */
+  private ahead: { readonly sinceMs: number; readonly status: Promise<ServiceStatus | null> } | null = null;
 
   constructor(config: ServiceMember & MemberConfig, context: MemberContext, root: string = ocfRoot) {
     this.config = config;
@@ -52,11 +59,17 @@ export class Service implements Member {
     return left === '' ? status : `failed:it says that it is stopped, and these are left: ${left}`;
   }
 
+  prepare(): void {
+    // what lies on a file system that is not mounted yet is looked at in its time
+    if (this.kind.missing() !== '') return;
+    const status = this.statusBeforeStart(AbortSignal.timeout(this.config.monitorMs)).catch(() => null);
+    this.ahead = { sinceMs: this.context.clock.nowMs(), status };
+  }
+
   async start(signal: AbortSignal): Promise<void> {
     const { name, startMs } = this.config;
     this.requireInstalled();
-    await this.requireUnit('start', signal);
-    if ((await this.status('start', signal)) === 'running') return;
+    if (!(await this.wasStopped(signal)) && (await this.statusBeforeStart(signal)) === 'running') return;
     const result = await this.run('start', 'start', startMs, signal);
     if (result.exitCode !== 0) throw memberError(name, 'start', this.saying(result));
     this.context.log.debug(`${name}: start said: ${saying(result)}`);
@@ -118,6 +131,7 @@ export class Service implements Member {
         signal.removeEventListener('abort', onAbort);
       });
     if (!this.hasMonitor()) rmSync(this.stateFile, { force: true });
+    await this.emptied(signal);
     const status = await this.settled('stop', 'stopped', signal);
     const failed = result !== null && result.exitCode !== 0;
     if (failed && (status !== 'stopped' || !this.kind.forgivesStop || !this.hasMonitor())) throw memberError(name, 'stop', this.saying(result));
@@ -157,13 +171,24 @@ export class Service implements Member {
     if (missing !== '') throw setupError(this.config.name, missing);
   }
 
-  /** A unit that systemd does not know, or that is masked, is a fault of the set-up. */
-  private async requireUnit(action: MemberAction, signal: AbortSignal): Promise<void> {
-    if (this.config.service.kind !== 'systemd') return;
-    const result = await this.run('status', action, this.config.monitorMs, signal);
-    const state = /^LoadState=(.*)$/m.exec(result.stdout.toString('utf8'))?.[1] ?? '';
+  /** Whether `prepare` has found it stopped, not long ago. Any other answer is asked for again: it may be another one by now. */
+  private async wasStopped(signal: AbortSignal): Promise<boolean> {
+    const { ahead } = this;
+    this.ahead = null;
+    if (ahead === null) return false;
+    const status = await orAborted(ahead.status, signal);
+    return status === 'stopped' && this.context.clock.nowMs() - ahead.sinceMs < aheadValidMs;
+  }
+
+  /** The status; a unit that systemd does not know, or that is masked, is a fault of the set-up. */
+  private async statusBeforeStart(signal: AbortSignal): Promise<ServiceStatus> {
+    if (this.config.service.kind !== 'systemd') return this.status('start', signal);
+    const result = await this.run('status', 'start', this.config.monitorMs, signal);
+    const text = result.stdout.toString('utf8');
+    const state = /^LoadState=(.*)$/m.exec(text)?.[1] ?? '';
     if (result.exitCode !== 0 || state === '') throw setupError(this.config.name, `systemctl: ${saying(result)}`);
     if (state !== 'loaded') throw setupError(this.config.name, `systemd says that the unit ${this.config.service.unit} is ${state}`);
+    return this.kind.status(result.exitCode, text);
   }
 
   private async status(action: MemberAction, signal: AbortSignal): Promise<ServiceStatus> {
@@ -204,6 +229,13 @@ export class Service implements Member {
     return `${ocfMeaning(result.exitCode)}${result.tail === '' ? '' : `: ${result.tail.split('\n').slice(-3).join(' | ')}`}`;
   }
 
+  /** Waits a moment for its processes to end: most do, and a status asked for before that is asked for in vain. */
+  private async emptied(signal: AbortSignal): Promise<void> {
+    const { clock } = this.context;
+    const end = clock.nowMs() + emptyMs;
+    while (this.processes.isPopulated && clock.nowMs() < end && !signal.aborted) await clock.sleep(emptyPollMs, signal).catch(() => undefined);
+  }
+
   /** The status once it is the wanted one, or what it is after a while. */
   private async settled(action: MemberAction, wanted: ServiceStatus, signal: AbortSignal): Promise<ServiceStatus> {
     let status = wanted;
@@ -218,7 +250,11 @@ export class Service implements Member {
   private async until(signal: AbortSignal, condition: () => Promise<boolean>): Promise<void> {
     const { clock } = this.context;
     const end = clock.nowMs() + settleMs;
-    while (!(await condition()) && clock.nowMs() < end && !signal.aborted) await clock.sleep(pollMs, signal).catch(() => undefined);
+    let waitMs = firstPollMs;
+    while (!(await condition()) && clock.nowMs() < end && !signal.aborted) {
+      await clock.sleep(waitMs, signal).catch(() => undefined);
+      waitMs = Math.min(pollMs, waitMs * 2);
+    }
   }
 
   private boundOutput(): void {

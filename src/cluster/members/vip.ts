@@ -5,7 +5,7 @@
 import type { MemberConfig, VipMember } from '../../config/cluster-types.js';
 import { drbdtsError } from '../../shared/errors.js';
 import type { StopLevel } from '../group-types.js';
-import { type Member, type MemberContext, memberError, orAborted, type ProbeResult, reasonOf, retryUntil, setupError } from './member.js';
+import { aheadValidMs, type Member, type MemberContext, memberError, orAborted, type ProbeResult, reasonOf, retryUntil, setupError } from './member.js';
 import type { NetAddress } from './net.js';
 import { broadcastOf, connectedInterface } from './subnet.js';
 
@@ -13,7 +13,7 @@ import { broadcastOf, connectedInterface } from './subnet.js';
 export const vipValidSeconds = 3;
 const renewMs = 500;
 const probeWaitMs = 100;
-const retryPauseMs = 200;
+const retryPauseMs = 100;
 
 export class Vip implements Member {
   readonly config: VipMember & MemberConfig;
@@ -31,6 +31,8 @@ export class Vip implements Member {
   private held = false;
   /** ends what takes a held address back. */
   private giving: AbortController | null = null;
+  /** whether somebody had it when the group began to start. */
+  private ahead: { readonly sinceMs: number; readonly isFree: Promise<boolean> } | null = null;
   /** what is under way to take it away. */
   private removal: Promise<void> = Promise.resolve();
 
@@ -92,6 +94,13 @@ export class Vip implements Member {
     return 'started';
   }
 
+  prepare(): void {
+    const { net, clock } = this.context;
+    const ask = async (): Promise<boolean> => (await net.probe(this.config.address, await this.chooseInterface(), { waitMs: probeWaitMs })) === 'free';
+    // why it can not be asked is said at the start
+    this.ahead = { sinceMs: clock.nowMs(), isFree: ask().catch(() => false) };
+  }
+
   async start(signal: AbortSignal): Promise<void> {
     this.giving?.abort();
     await orAborted(this.removal, signal);
@@ -106,10 +115,12 @@ export class Vip implements Member {
     if (present !== undefined && this.renewedMs !== null && this.lost === '') return;
     this.interface = present?.interface ?? (await orAborted(this.chooseInterface(), signal));
     await this.requireLink('start', signal);
+    const isFree = await this.wasFree(signal);
     if (present === undefined) {
       let said = '';
       await retryUntil(name, 'start', clock, signal, retryPauseMs, async () => {
         if (!this.context.mayServe()) return 'it is not known whether this node may serve';
+        if (isFree) return true;
         const owner = await net.probe(address, this.interface, { waitMs: probeWaitMs });
         if (owner === 'free') return true;
         const error = drbdtsError('ERR_ADDRESS_TAKEN', { values: { address, owner: owner.mac, interface: this.interface }, place: name });
@@ -160,6 +171,15 @@ export class Vip implements Member {
     const own = await orAborted(this.own(), signal);
     if (own === undefined) throw memberError(name, 'monitor', `${address} is gone`);
     await this.requireLink('monitor', signal);
+  }
+
+  /** Whether `prepare` has heard nobody answer for it, not long ago. */
+  private async wasFree(signal: AbortSignal): Promise<boolean> {
+    const { ahead } = this;
+    this.ahead = null;
+    if (ahead === null) return false;
+    const isFree = await orAborted(ahead.isFree, signal);
+    return isFree && this.context.clock.nowMs() - ahead.sinceMs < aheadValidMs;
   }
 
   private async remove(): Promise<void> {
