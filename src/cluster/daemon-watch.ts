@@ -34,6 +34,8 @@ const arbitrationStanding: Record<string, Standing> = {
 /** Why an engine gave up a connection that a demotion makes possible again. An operator's `disconnect` and a split brain are none of them. */
 const roleConflict = /Multiple primaries not allowed|I shall become SyncTarget, but I am primary/;
 const reconnectMs = 1000;
+/** Of deadtime: how often the peer's engine is asked whether it lives, and how long it has for the answer. */
+const askPart = 1 / 3;
 
 const worstFirst = ['denied', 'open', 'together', 'alone', 'none'] as const;
 const diskOrder = ['Diskless', 'Attaching', 'Failed', 'Negotiating', 'Inconsistent', 'Outdated', 'DUnknown', 'Consistent', 'UpToDate'] as const;
@@ -75,6 +77,7 @@ export class DaemonWatch {
   readonly #onChange: () => void;
   readonly #ending = new AbortController();
   readonly #reconnectedMs = new Map<string, number>();
+  readonly #asked = new Map<string, { atMs: number; underway: boolean; answeredMs: number | null }>();
   #gathering: NodeJS.Timeout | null = null;
   #view: DaemonView = { up: false, volumes: {}, standings: {}, silentArbiter: [], refused: [] };
 
@@ -104,6 +107,37 @@ export class DaemonWatch {
     this.#reconnectedMs.set(name, now);
     // what comes of it is in its status
     this.#client.verb(name, 'connect', {}).catch(() => {});
+  }
+
+  /**
+   * Asks the peer's engine for a sign of life, unless that is under way or was done a moment ago. One that gives none in time loses its connection,
+   * so the view shows it, too.
+   */
+  askReplication(name: string, deadtimeMs: number): void {
+    const now = this.#clock.nowMs();
+    const before = this.#asked.get(name);
+    const waitMs = Math.max(20, Math.round(deadtimeMs * askPart));
+    if (before !== undefined && (before.underway || now - before.atMs < waitMs)) return;
+    const asked = { atMs: now, underway: true, answeredMs: before?.answeredMs ?? null };
+    this.#asked.set(name, asked);
+    this.#client.verb(name, 'check-peer', { timeoutMs: waitMs }).then(
+      ({ results }) => {
+        asked.underway = false;
+        // it lived when it was asked, at least
+        if (results[0]?.code !== 1) return;
+        asked.answeredMs = now;
+        this.#onChange();
+      },
+      () => {
+        asked.underway = false;
+      },
+    );
+  }
+
+  /** By resource: how old the question is that the peer's engine answered last. */
+  get replicationAgeMs(): Record<string, number> {
+    const now = this.#clock.nowMs();
+    return Object.fromEntries([...this.#asked].flatMap(([name, { answeredMs }]) => (answeredMs === null ? [] : [[name, now - answeredMs]])));
   }
 
   /** Reads the status now. */

@@ -52,6 +52,8 @@ export interface DecideInput {
   standings: Record<string, Standing>;
   /** volumes whose arbiter does not answer just now. */
   silentArbiter: readonly string[];
+  /** by volume: how long ago its engine was asked something that the peer's engine answered; what was never answered is missing. */
+  replicationAgeMs: Record<string, number>;
   /** false: drbdtsd does not answer; nothing is known of volumes. */
   daemonUp: boolean;
 }
@@ -79,6 +81,8 @@ export type Order =
   | { kind: 'release'; group: string; reason: string }
   /** this process has only begun and knows nothing: addresses stay as they are and are not renewed, so none lasts longer than without it. */
   | { kind: 'keep-unrenewed'; group: string }
+  /** the other cluster manager is dead and its engine connected: whether that answers decides whether the group goes on. */
+  | { kind: 'ask-replication'; group: string }
   /** asks for the record of a group without volumes; the peer is gone. */
   | { kind: 'claim-record'; group: string };
 
@@ -201,9 +205,13 @@ function mayGoOn(look: Look, group: GroupConfig): boolean {
   // before the promotion there is nothing that could be served twice: the gate of drbdtsd decides
   const volumes = volumesOf(group);
   if (volumes.length > 0 && ours?.phase !== 'started' && !volumes.some((name) => input.own.volumes[name]?.role === 'Primary')) return true;
-  // the other node is not heard yet, but its engine is connected to ours: it can not have been promoted
-  const replicated = peer === 'unknown' && !paused && standing === 'together' && volumes.length > 0 && volumes.every((name) => isReplicated(input.own.volumes[name]));
-  if (replicated || isSure(look, standing)) return true;
+  // the other node is not heard, or not yet, but its engine is connected to ours: it can not have been promoted
+  const replicated = !paused && volumes.length > 0 && volumes.every((name) => isReplicated(input.own.volumes[name]));
+  // asked also while this node is recorded alone: when the other's disk is taken in, its cluster manager may not be there yet, or never come
+  if (replicated && peer === 'dead') look.orders.push({ kind: 'ask-replication', group: group.name });
+  const answers = volumes.every((name) => (input.replicationAgeMs[name] ?? Number.POSITIVE_INFINITY) <= input.cluster.deadtimeMs);
+  if (replicated && standing === 'together' && (peer === 'unknown' || (peer === 'dead' && answers))) return true;
+  if (isSure(look, standing)) return true;
   const sinceMs = memory.doubtSinceMs[group.name] ?? nowMs;
   next.doubtSinceMs[group.name] = sinceMs;
   if (peer === 'unknown' && !paused && nowMs - sinceMs < input.cluster.deadtimeMs) {

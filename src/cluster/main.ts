@@ -216,6 +216,8 @@ async function run(args: Arguments): Promise<void> {
     setReport: (report) => heartbeats.setReport(report),
     daemon: () => watch.view,
     reconnect: (resource) => watch.reconnect(resource),
+    askReplication: (resource) => watch.askReplication(resource, cluster.deadtimeMs),
+    replicationAgeMs: () => watch.replicationAgeMs,
     pingLost: () => ping.lost,
     recordStanding: (group) => (cluster.arbiter.kind === 'none' ? 'none' : records.standing(group)),
     claimRecord: (group) => records.claim(group),

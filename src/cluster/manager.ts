@@ -35,6 +35,9 @@ export interface ManagerParts {
   daemon(): DaemonView;
   /** a resource that gave up its connection (DaemonView.refused) is to try again. */
   reconnect(resource: string): void;
+  /** asks the peer's engine for a sign of life; `replicationAgeMs` tells. May be called at every look. */
+  askReplication(resource: string): void;
+  replicationAgeMs(): Record<string, number>;
   pingLost(): number;
   /** standings of groups without volumes, by group; asked for with `claimRecord`. */
   recordStanding(group: string): Standing;
@@ -245,6 +248,7 @@ export class Manager implements ClusterHandlers {
       twins: view.twins === 'own name' || view.twins === 'peer name',
       standings,
       silentArbiter: daemon.silentArbiter,
+      replicationAgeMs: parts.replicationAgeMs(),
       daemonUp: daemon.up || parts.groups.every((group) => group.members.every((member) => member.kind !== 'volume')),
     };
     this.#decision = decide(input, this.#memory);
@@ -353,6 +357,9 @@ export class Manager implements ClusterHandlers {
         this.#release(runner);
         return;
       case 'keep-unrenewed':
+        return;
+      case 'ask-replication':
+        for (const resource of volumesOf(runner.config)) this.parts.askReplication(resource);
         return;
       case 'claim-record':
         this.parts.claimRecord(order.group);

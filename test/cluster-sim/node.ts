@@ -124,6 +124,7 @@ export class NodeSim {
   private report: NodeReport | null = null;
   private recordWatch: RecordWatch | null = null;
   private view: DaemonView = { up: false, volumes: {}, standings: {}, silentArbiter: [], refused: [] };
+  private readonly asked = new Map<string, { atMs: number; answeredMs: number | null }>();
   private viewText = '';
   private viewPending = false;
   private disk: StoredWishes = { wishes: noWishes, cleaned: {} };
@@ -294,6 +295,7 @@ export class NodeSim {
     this.membership = null;
     this.recordWatch = null;
     this.viewPending = false;
+    this.asked.clear();
     this.viewText = '';
     this.view = { up: false, volumes: {}, standings: {}, silentArbiter: [], refused: [] };
     this.leaving = false;
@@ -333,6 +335,8 @@ export class NodeSim {
       daemon: () => this.view,
       // the model's volumes never refuse a connection for good
       reconnect: () => {},
+      askReplication: (name) => this.askReplication(name),
+      replicationAgeMs: () => Object.fromEntries([...this.asked].flatMap(([name, { answeredMs }]) => (answeredMs === null ? [] : [[name, scheduler.now - answeredMs]]))),
       pingLost: () => around.pingLost(index),
       recordStanding: (group) => (around.arbitrated ? records.standing(group) : 'none'),
       claimRecord: (group) => records.claim(group),
@@ -429,6 +433,23 @@ export class NodeSim {
     }
     const connected = volumes.some((name) => around.volume(name).connected);
     process.after(connected ? ((cluster.deadtimeMs - cluster.warntimeMs) * 2) / 3 : 3, () => this.step({ kind: 'replication', sign: 'dead' }), 'packet');
+  }
+
+  /** As the daemon watch: an engine that gives no sign of life in time loses its connection (the model's does by itself). */
+  private askReplication(name: string): void {
+    const { around, process } = this;
+    const { cluster, scheduler } = around;
+    const { now } = scheduler;
+    const waitMs = cluster.deadtimeMs / 3;
+    const before = this.asked.get(name);
+    if (before !== undefined && now - before.atMs < waitMs) return;
+    const asked = { atMs: now, answeredMs: before?.answeredMs ?? null };
+    this.asked.set(name, asked);
+    if (!this.daemon.runs || !around.volume(name).peerAnswers()) return;
+    process.after(scheduler.between(1, 5), () => {
+      asked.answeredMs = now;
+      this.manager?.look();
+    }, 'packet');
   }
 
   private makeRunner(group: GroupConfig): SimRunner {

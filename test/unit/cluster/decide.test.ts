@@ -31,7 +31,7 @@ function report(node: string, own: Partial<GroupReport>, volume: VolumeReport, c
 function input(own: NodeReport, peer: NodeReport | null, changes: Partial<DecideInput> = {}): DecideInput {
   return {
     ...{ cluster, groups: [group()], self: own.node, nowMs: 10_000, own, nextVersion: 8, peerReport: peer, confirmedVersion: 7, confirmedAgeMs: 10 },
-    ...{ peer: peer === null ? 'dead' : 'alive', reportIsCurrent: true, twins: false, standings: { r0: 'together' }, silentArbiter: [], daemonUp: true },
+    ...{ peer: peer === null ? 'dead' : 'alive', reportIsCurrent: true, twins: false, standings: { r0: 'together' }, silentArbiter: [], replicationAgeMs: {}, daemonUp: true },
     ...changes,
   };
 }
@@ -82,6 +82,26 @@ describe('a group that stops', () => {
     assert.deepEqual(kinds(decide(input(stopping, null, { standings: { r0: 'open' } }), freshMemory)), ['hold']);
     assert.deepEqual(kinds(decide(input(stopping, report('beta', { phase: 'starting' }, secondary)), freshMemory)), ['stop']);
     assert.deepEqual(kinds(decide(input(stopping, report('beta', {}, secondary)), freshMemory)), []);
+  });
+});
+
+describe('a repaired node of which only drbdtsd is started', () => {
+  const serving = report('alpha', { phase: 'started' }, primary);
+
+  it('takes neither the addresses nor the group from the one that serves, while its engine answers', () => {
+    const taken = input(serving, null, { standings: { r0: 'together' }, replicationAgeMs: { r0: 200 } });
+    assert.deepEqual(kinds(decide(taken, freshMemory)), ['ask-replication']);
+    const held = report('alpha', { phase: 'started', held: true }, primary);
+    assert.deepEqual(kinds(decide({ ...taken, own: held }, freshMemory)), ['ask-replication', 'release']);
+  });
+
+  it('is asked before its disk is taken in, and an old answer, none, or a lost connection count for nothing', () => {
+    assert.deepEqual(kinds(decide(input(serving, null, { standings: { r0: 'alone' } }), freshMemory)), ['ask-replication']);
+    for (const replicationAgeMs of [{}, { r0: 601 }]) {
+      assert.deepEqual(kinds(decide(input(serving, null, { standings: { r0: 'together' }, replicationAgeMs }), freshMemory)), ['ask-replication', 'hold']);
+    }
+    const cut = report('alpha', { phase: 'started' }, { ...primary, connection: 'WFConnection', peerDisk: 'DUnknown' });
+    assert.deepEqual(kinds(decide(input(cut, null, { standings: { r0: 'together' }, replicationAgeMs: { r0: 10 } }), freshMemory)), ['hold']);
   });
 });
 
