@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs the cluster managers that drbdts is tested with (heartbeat, Pacemaker, Corosync, resource agents; about 18 MB), for
-# `npm run test:cluster-managers`. Nothing of it is started, now or at boot: the tests run them in namespaces. Does only what is missing.
+# Installs the cluster managers that drbdts is tested and measured with (heartbeat, Pacemaker, Corosync, resource agents, keepalived; nginx as a
+# service; about 20 MB), for `npm run test:cluster-managers` and `npm run bench:outage`. Nothing of it is started, now or at boot: the tests run them in namespaces. Does only what is missing.
 set -euo pipefail
 
 say() { echo "setup: $1"; }
@@ -9,8 +9,8 @@ fail() {
   exit 1
 }
 
-packages=(heartbeat cluster-glue resource-agents pacemaker pacemaker-cli-utils corosync libxml2-utils curl)
-services=(heartbeat corosync pacemaker)
+packages=(heartbeat cluster-glue resource-agents pacemaker pacemaker-cli-utils corosync keepalived nginx-light libxml2-utils curl)
+services=(heartbeat corosync pacemaker keepalived nginx)
 
 command -v dpkg-query >/dev/null || fail "no Debian packages here; make sure that these are installed: ${packages[*]}"
 installed=$({ dpkg-query -W -f='${Package} ${db:Status-Status}\n' "${packages[@]}" 2>/dev/null || true; } | awk '$2 == "installed" { print $1 }')

@@ -125,12 +125,18 @@ export class ClusterLab {
     return host === this.a ? this.b : this.a;
   }
 
-  static async create(lab: Lab, options: ClusterLabOptions = {}): Promise<ClusterLab> {
-    const pair = await Pair.create(lab, options);
-    const witness = await Host.create(lab, 'witness');
+  /** The client alone: a host with the bridge of the service network, of which it has address 254. */
+  static async bridge(lab: Lab): Promise<{ client: Host; net: string }> {
     const client = await Host.create(lab, 'client');
     const net = '10.200.7';
     await client.sh(`ip link add br0 type bridge && ip address add ${net}.254/24 dev br0 && ip link set br0 up`);
+    return { client, net };
+  }
+
+  static async create(lab: Lab, options: ClusterLabOptions = {}): Promise<ClusterLab> {
+    const pair = await Pair.create(lab, options);
+    const witness = await Host.create(lab, 'witness');
+    const { client, net } = await ClusterLab.bridge(lab);
     for (const [host, number] of [[pair.a, 1], [pair.b, 2], [witness, 3]] as const) {
       await must(['ip', 'link', 'add', 'eth1', 'netns', String(host.pid), 'type', 'veth', 'peer', 'name', `port${number}`, 'netns', String(client.pid)]);
       await client.sh(`ip link set port${number} master br0 up`);
@@ -273,6 +279,12 @@ export class ClusterLab {
       return !all.includes(false);
     }, limitMs);
     for (const host of [this.a, this.b]) await this.waitStatus(host, 'both are online', (status) => status.nodes.every(({ state }) => state === 'online'), limitMs);
+  }
+
+  /** What the cluster managers of a host have logged, one after the other. */
+  clusterdLog(host: Host): string {
+    const file = join(host.dir, 'clusterd.log');
+    return existsSync(file) ? readFileSync(file, 'utf8') : '';
   }
 
   async history(host: Host): Promise<HistoryEntry[]> {
