@@ -3,9 +3,9 @@
 #include <cstdint>
 #include <cstring>
 #include <span>
-#include <vector>
 
 #include "core/resource_api.h"
+#include "core/touched_memory.h"
 
 namespace drbdts::core {
 
@@ -81,10 +81,10 @@ class OutQueue {
  private:
   static constexpr uint32_t kNoRun = ~uint32_t{0};
   struct Piece {
-    const uint8_t* data = nullptr;
-    uint32_t bytes = 0;
-    bool in_ring = false;
-    uint64_t cookie = 0;
+    const uint8_t* data;
+    uint32_t bytes;
+    bool in_ring;
+    uint64_t cookie;
   };
   bool RingEmpty() const {
     for (uint32_t i = 0; i < count_; ++i) {
@@ -118,8 +118,8 @@ class OutQueue {
     ++count_;
   }
 
-  std::vector<uint8_t> ring_;
-  std::vector<Piece> piece_;
+  TouchedMemory<uint8_t> ring_;
+  TouchedMemory<Piece> piece_;
   uint32_t first_ = 0, count_ = 0;
   uint32_t sent_of_first_ = 0;
   uint32_t head_ = 0, tail_ = 0, reserved_ = 0;

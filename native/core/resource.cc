@@ -130,7 +130,7 @@ ResourceImpl::ResourceImpl(const ResourceConfig& c, const Arenas& a, const std::
   peer_free.reserve(kPeerSlots);
   for (uint16_t i = kPeerSlots; i-- > 0;) peer_free.push_back(i);
   for (Link& l : links) {
-    l.rx.resize(limits.receive_bytes);
+    l.rx = TouchedMemory<uint8_t>(limits.receive_bytes);
     l.out = std::make_unique<OutQueue>(limits.send_ring_bytes, limits.send_pieces);
   }
   queue.reserve(32);

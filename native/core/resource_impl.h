@@ -29,6 +29,7 @@
 #include "core/rate_controller.h"
 #include "core/resource.h"
 #include "core/state.h"
+#include "core/touched_memory.h"
 #include "core/wire_codec.h"
 
 namespace drbdts::core {
@@ -64,7 +65,7 @@ struct Link {
   bool identified = false;       // its first packet was sent or seen: the rest waits for the handshake
   bool stalled = false;          // waiting for a buffer or a slot
   PacketReader reader;
-  std::vector<uint8_t> rx;       // received, not yet decoded: [rx_begin, rx_end)
+  TouchedMemory<uint8_t> rx;     // received, not yet decoded: [rx_begin, rx_end)
   uint32_t rx_begin = 0, rx_end = 0;
   Buffer payload;                // being filled
   std::unique_ptr<OutQueue> out;

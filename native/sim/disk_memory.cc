@@ -19,16 +19,17 @@ std::vector<std::unique_ptr<DiskMemory>>& Pool() {
   return pool;
 }
 constexpr uint64_t kPages = kDiskBytesMax / 4096, kSectors = kDiskBytesMax / 512;
+constexpr size_t kKeptPages = (48u << 20) / 4096;  // what lives of a seed write is kept
 }  // namespace
 
 DiskMemory::DiskMemory()
-    : visible(Map<uint8_t>(kDiskBytesMax)), durable(Map<uint8_t>(kDiskBytesMax)), touched_(Map<uint8_t>(kPages)),
+    : visible(Map<uint8_t>(kDiskBytesMax)), durable(Map<uint8_t>(kDiskBytesMax)), page_(Map<uint8_t>(kPages)),
       durable_sequence_(Map<uint32_t>(kSectors)) {}
 
 DiskMemory::~DiskMemory() {
   munmap(visible, kDiskBytesMax);
   munmap(durable, kDiskBytesMax);
-  munmap(touched_, kPages);
+  munmap(page_, kPages);
   munmap(durable_sequence_, kSectors * sizeof(uint32_t));
 }
 
@@ -41,17 +42,19 @@ std::unique_ptr<DiskMemory> DiskMemory::Take() {
 }
 
 void DiskMemory::GiveBack(std::unique_ptr<DiskMemory> memory) {
-  if (memory->pages.size() > 4096) return;  // a large life: wiping costs more than new memory, and the pool stays small
+  if (memory->pages.size() > kKeptPages) return;  // only a scenario writes that much: the pool stays small
   memory->Wipe();
   Pool().push_back(std::move(memory));
 }
 
 void DiskMemory::Wipe() {
   for (const uint64_t page : pages) {
-    std::memset(visible + page * 4096, 0, 4096);
-    std::memset(durable + page * 4096, 0, 4096);
+    if (page_[page] == kWritten) {
+      std::memset(visible + page * 4096, 0, 4096);
+      std::memset(durable + page * 4096, 0, 4096);
+    }
     std::memset(durable_sequence_ + page * 8, 0, 8 * sizeof(uint32_t));
-    touched_[page] = 0;
+    page_[page] = kUntouched;
   }
   pages.clear();
 }

@@ -7,6 +7,12 @@ namespace drbdts::sim {
 
 namespace {
 constexpr size_t kCacheBytes = 8u << 20;  // beyond this the disk writes back on its own
+
+bool AllZero(const uint8_t* data, uint64_t count) {
+  uint64_t first;
+  std::memcpy(&first, data, sizeof first);
+  return first == 0 && std::memcmp(data, data + sizeof first, count - sizeof first) == 0;
+}
 }
 
 Drive::Drive(uint64_t size_bytes) : size_(size_bytes), memory_(DiskMemory::Take()) {
@@ -17,37 +23,56 @@ Drive::~Drive() { DiskMemory::GiveBack(std::move(memory_)); }
 void Drive::Write(uint64_t offset, const uint8_t* data, uint64_t count, bool durable) {
   if (count == 0) return;
   const uint64_t sector = offset / 512, sectors = count / 512;
-  memory_->Touch(sector, sectors);
-  if (data != nullptr) std::memcpy(memory_->visible + offset, data, count);
-  else std::memset(memory_->visible + offset, 0, count);
+  const bool zeroes = data == nullptr || AllZero(data, count);
+  const bool work = memory_->Touch(sector, sectors, zeroes);
+  if (!zeroes) std::memcpy(memory_->visible + offset, data, count);
+  else if (work) std::memset(memory_->visible + offset, 0, count);
   ++sequence_;
   if (durable) {
-    std::memcpy(memory_->durable + offset, memory_->visible + offset, count);
+    if (work) std::memcpy(memory_->durable + offset, memory_->visible + offset, count);
     for (uint64_t s = sector; s < sector + sectors; ++s) memory_->DurableSequence(s) = sequence_;
     return;
   }
-  Entry e{sequence_, static_cast<uint32_t>(sectors), sector, kZeroes};
+  Entry e{sequence_, static_cast<uint32_t>(sectors), sector, kZeroes, kZeroes};
   if (data != nullptr) {
+    e.cached = cached_;
+    cached_ += count;
+  }
+  if (!zeroes) {
     e.content = content_.size();
     content_.insert(content_.end(), data, data + count);
   }
   journal_.push_back(e);
-  if (content_.size() > kCacheBytes) EndFlush(journal_[head_ + (journal_.size() - head_) / 2].sequence);
+  if (cached_ > kCacheBytes) EndFlush(journal_[head_ + (journal_.size() - head_) / 2].sequence);
 }
 
 void Drive::Harden(const Entry& e, uint64_t i) {
   uint32_t& sequence = memory_->DurableSequence(e.sector + i);
   if (sequence >= e.sequence) return;
   sequence = e.sequence;
+  if (memory_->Blank((e.sector + i) / 8)) return;
   uint8_t* to = memory_->durable + (e.sector + i) * 512;
   if (e.content == kZeroes) std::memset(to, 0, 512);
   else std::memcpy(to, content_.data() + e.content + i * 512, 512);
 }
 
-void Drive::EndFlush(uint64_t begun) {
-  for (; head_ < journal_.size() && journal_[head_].sequence <= begun; ++head_) {
-    for (uint64_t i = 0; i < journal_[head_].sectors; ++i) Harden(journal_[head_], i);
+/// All of it; in one go if no part of it has been overtaken.
+void Drive::Harden(const Entry& e) {
+  bool newest = true;
+  for (uint64_t i = 0; i < e.sectors; ++i) newest = newest && memory_->DurableSequence(e.sector + i) < e.sequence;
+  if (!newest) {
+    for (uint64_t i = 0; i < e.sectors; ++i) Harden(e, i);
+    return;
   }
+  for (uint64_t i = 0; i < e.sectors; ++i) memory_->DurableSequence(e.sector + i) = e.sequence;
+  if (memory_->Blank(e.sector, e.sectors)) return;
+  uint8_t* to = memory_->durable + e.sector * 512;
+  if (e.content == kZeroes) std::memset(to, 0, uint64_t{e.sectors} * 512);
+  else std::memcpy(to, content_.data() + e.content, uint64_t{e.sectors} * 512);
+}
+
+void Drive::EndFlush(uint64_t begun) {
+  for (; head_ < journal_.size() && journal_[head_].sequence <= begun; ++head_) Harden(journal_[head_]);
   Retire();
 }
 
@@ -55,16 +80,23 @@ void Drive::Retire() {
   if (head_ == journal_.size()) {
     journal_.clear();
     content_.clear();
+    cached_ = 0;
     head_ = 0;
-  } else if (content_.size() > kCacheBytes) {
-    uint64_t drop = kZeroes;
-    for (size_t i = head_; i < journal_.size() && drop == kZeroes; ++i) drop = journal_[i].content;
-    if (drop == kZeroes) drop = content_.size();
+  } else if (cached_ > kCacheBytes) {
+    const auto first = [this](uint64_t Entry::* offset, uint64_t end) {
+      for (size_t i = head_; i < journal_.size(); ++i) {
+        if (journal_[i].*offset != kZeroes) return journal_[i].*offset;
+      }
+      return end;
+    };
+    const uint64_t drop = first(&Entry::content, content_.size()), leave = first(&Entry::cached, cached_);
     content_.erase(content_.begin(), content_.begin() + static_cast<long>(drop));
+    cached_ -= leave;
     journal_.erase(journal_.begin(), journal_.begin() + static_cast<long>(head_));
     head_ = 0;
     for (Entry& e : journal_) {
       if (e.content != kZeroes) e.content -= drop;
+      if (e.cached != kZeroes) e.cached -= leave;
     }
   }
 }
@@ -97,6 +129,7 @@ void Drive::PowerLoss(Rng& rng) {
   }
   for (size_t n = head_; n < journal_.size(); ++n) {
     const uint64_t offset = journal_[n].sector * 512, count = uint64_t{journal_[n].sectors} * 512;
+    if (memory_->Blank(journal_[n].sector, journal_[n].sectors)) continue;
     std::memcpy(memory_->visible + offset, memory_->durable + offset, count);
   }
   head_ = journal_.size();

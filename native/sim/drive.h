@@ -21,10 +21,11 @@ class Drive {
 
   uint64_t size_bytes() const { return size_; }
   const uint8_t* bytes() const { return memory_->visible; }
-  uint8_t* bytes() { return memory_->visible; }
   /// 4 KiB pages ever written; all others hold zeroes.
   const std::vector<uint32_t>& pages() const { return memory_->pages; }
   bool Touched(uint64_t page) const { return memory_->Touched(page); }
+  /// It holds zeroes, visible and durable, as nothing else was ever written there.
+  bool Blank(uint64_t page) const { return memory_->Blank(page); }
 
   /// A write is complete; whole sectors. `data` null: zeroes. `durable`: it is on the platter, not only in the cache.
   void Write(uint64_t offset_bytes, const uint8_t* data, uint64_t count, bool durable);
@@ -70,9 +71,11 @@ class Drive {
     uint32_t sectors;
     uint64_t sector;
     uint64_t content;                     // offset into content_, kZeroes: none
+    uint64_t cached;                      // cached_ before it; kZeroes: it takes no room in the cache
   };
   static constexpr uint64_t kZeroes = ~uint64_t{0};
   void Harden(const Entry& e, uint64_t i);
+  void Harden(const Entry& e);
   void Retire();
 
   uint64_t size_;
@@ -80,7 +83,8 @@ class Drive {
   uint32_t sequence_ = 0;
   std::vector<Entry> journal_;            // writes that are not durable, oldest first from head_
   size_t head_ = 0;
-  std::vector<uint8_t> content_;
+  std::vector<uint8_t> content_;          // what they put there, but for zeroes
+  uint64_t cached_ = 0;                   // bytes that the disk's cache holds for them, zeroes that were sent as such included
 };
 
 }  // namespace drbdts::sim

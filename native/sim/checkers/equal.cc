@@ -13,7 +13,7 @@ void CheckEqual(World& world, Findings& findings, const char* when) {
     const uint64_t usable = world.a().snap(static_cast<uint32_t>(v)).size_sectors * 512;
     for (const Drive* d : {&a, &b}) {
       for (const uint64_t page : d->pages()) {
-        if (page * 4096 >= usable) continue;
+        if (page * 4096 >= usable || (a.Blank(page) && b.Blank(page))) continue;
         const uint64_t bytes = std::min<uint64_t>(4096, usable - page * 4096);
         if (std::memcmp(a.bytes() + page * 4096, b.bytes() + page * 4096, bytes) == 0) continue;
         uint64_t sector = page * 8;

@@ -78,7 +78,7 @@ void TrackedChecker::Candidates(const Side& side, const Side& other, uint32_t vo
     candidates_.push_back(static_cast<uint32_t>(block));
   };
   for (const uint64_t page : side.drive->pages()) {
-    if (page * 8 >= usable) continue;
+    if (page * 8 >= usable || (side.drive->Blank(page) && other.drive->Blank(page))) continue;
     const uint64_t bytes = std::min<uint64_t>(4096, usable * 512 - page * 4096);
     if (std::memcmp(side.base + page * 4096, other.base + page * 4096, bytes) != 0) list(page);
   }
