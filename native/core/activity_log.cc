@@ -1,5 +1,6 @@
 #include "core/activity_log.h"
 
+#include <algorithm>
 #include <bit>
 
 #include "core/assert.h"
@@ -138,10 +139,9 @@ void ActivityLog::FillHead(AlBlock& block) {
   block.context_size = static_cast<uint16_t>(slots());
   block.context_start_slot = static_cast<uint16_t>(context_cursor_);
   block.updates.fill(AlUpdate{});
-  for (uint32_t i = 0; i < kAlContextPerBlock; ++i) {
-    const uint32_t index = context_cursor_ + i;
-    block.context[i] = index < slots() ? slots_[index].on_disk : kAlNoExtent;
-  }
+  const uint32_t count = std::min<uint32_t>(slots() - context_cursor_, kAlContextPerBlock);
+  for (uint32_t i = 0; i < count; ++i) block.context[i] = slots_[context_cursor_ + i].on_disk;
+  std::fill(block.context.begin() + count, block.context.end(), kAlNoExtent);
   context_cursor_ += kAlContextPerBlock;
   if (context_cursor_ >= slots()) context_cursor_ = 0;
 }

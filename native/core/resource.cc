@@ -111,14 +111,13 @@ alignas(4096) uint8_t zero_bytes[kMaxRequestBytes];  // to write zeroes to a pee
 }  // namespace
 
 ResourceImpl::ResourceImpl(const ResourceConfig& c, const Arenas& a, const std::array<uint8_t, 32>& seed, const Limits& limits)
-    : config(c), arenas(a), random(seed), connector(ConnectorOptions{}), app(kAppSlots), peer(kPeerSlots), transfer_log(limits.logged_writes),
+    : config(c), arenas(a), random(seed), connector(ConnectorOptions{}), app(kAppSlots, AppRequest{}), peer(kPeerSlots, PeerRequest{}), transfer_log(limits.logged_writes),
       zeroes(zero_bytes) {
   CHECK(config.volumes.size() <= kMaxVolumes);
   CHECK(a.device != nullptr && a.net != nullptr && a.sync != nullptr);
   [[maybe_unused]] static volatile uint8_t seen;
   for (size_t i = 0; i < sizeof zero_bytes; i += 4096) seen = zero_bytes[i];
-  actions.resize(limits.actions);  // touched now: nothing may fault when memory is short
-  actions.clear();
+  ReserveTouched(actions, limits.actions);
   for (uint16_t i = 0; i < config.volumes.size(); ++i) {
     volumes.push_back(std::make_unique<Volume>(i, config.volumes[i]));
     volumes.back()->peer_waiting.reserve(kPeerSlots);

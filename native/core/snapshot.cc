@@ -69,7 +69,8 @@ void ResourceImpl::FillSnapshot(Snapshot& out) const {
     s.ua = v.unacked;
     s.ap = v.app_open;
     s.pe = r.requests_open;
-    for (const AppRequest& a : app) {
+    for (size_t slot = 0; v.app_open != 0 && slot < app.size(); ++slot) {
+      const AppRequest& a = app[slot];
       if (a.phase == AppRequest::Phase::kActive && a.volume == i && a.net_pending != 0) ++s.pe;
     }
     s.ep = 1 + closed_epochs.size();

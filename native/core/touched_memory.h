@@ -4,8 +4,24 @@
 #include <cstddef>
 #include <memory>
 #include <type_traits>
+#include <vector>
 
 namespace drbdts::core {
+
+/// Touches every page of `bytes` bytes of memory that hold nothing yet.
+inline void TouchPages(void* memory, size_t bytes) {
+  constexpr size_t kPageBytes = 4096;
+  auto* byte = static_cast<volatile unsigned char*>(memory);
+  for (size_t i = 0; i < bytes; i += kPageBytes) byte[i] = 0;
+  if (bytes != 0) byte[bytes - 1] = 0;
+}
+
+/// Room for `count` elements in an empty vector, every page of it touched.
+template <typename T>
+void ReserveTouched(std::vector<T>& empty, size_t count) {
+  empty.reserve(count);
+  TouchPages(static_cast<void*>(empty.data()), count * sizeof(T));
+}
 
 template <typename T>
 class TouchedMemory {
@@ -13,12 +29,7 @@ class TouchedMemory {
 
  public:
   TouchedMemory() = default;
-  explicit TouchedMemory(size_t count) : value_(std::make_unique_for_overwrite<T[]>(count)), count_(count) {
-    auto* bytes = reinterpret_cast<volatile unsigned char*>(value_.get());
-    constexpr size_t kPageBytes = 4096;
-    for (size_t i = 0; i < count * sizeof(T); i += kPageBytes) bytes[i] = 0;
-    if (count != 0) bytes[count * sizeof(T) - 1] = 0;
-  }
+  explicit TouchedMemory(size_t count) : value_(std::make_unique_for_overwrite<T[]>(count)), count_(count) { TouchPages(value_.get(), count * sizeof(T)); }
   T* data() { return value_.get(); }
   const T* data() const { return value_.get(); }
   size_t size() const { return count_; }

@@ -56,6 +56,11 @@ void Drive::Harden(const Entry& e, uint64_t i) {
   else std::memcpy(to, content_.data() + e.content + i * 512, 512);
 }
 
+void Drive::Read(uint64_t offset, uint8_t* to, uint64_t count) const {
+  if (count != 0 && memory_->Blank(offset / 512, count / 512)) std::memset(to, 0, count);
+  else std::memcpy(to, memory_->visible + offset, count);
+}
+
 /// All of it; in one go if no part of it has been overtaken.
 void Drive::Harden(const Entry& e) {
   bool newest = true;

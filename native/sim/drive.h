@@ -29,6 +29,8 @@ class Drive {
 
   /// A write is complete; whole sectors. `data` null: zeroes. `durable`: it is on the platter, not only in the cache.
   void Write(uint64_t offset_bytes, const uint8_t* data, uint64_t count, bool durable);
+  /// A read is complete: fills `to` with what it sees.
+  void Read(uint64_t offset_bytes, uint8_t* to, uint64_t count) const;
   /// A flush makes durable exactly the writes that were complete when it was begun. Returns what EndFlush() is to be told.
   uint64_t BeginFlush() const { return sequence_; }
   void EndFlush(uint64_t begun);

@@ -2,6 +2,7 @@
 // the core under test is a finding like any other.
 #include <malloc.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -151,6 +152,7 @@ struct Shared {
   volatile uint64_t seed;       // being played
   volatile uint64_t done;       // lives finished
   uint64_t named;               // index of the scenario or cell being played
+  uint64_t early_kib, peak_kib; // the most memory it held until a tenth of its lives or time was over, and until now
   Statistics statistics;
   Coverage::Counters coverage;
 };
@@ -220,26 +222,41 @@ int ShrinkAndPrint(const Arguments& a, const Scenario& from, const std::string& 
   return kFound;
 }
 
-/// Lives seed, seed + step, ...; returns at the end or when `deadline` has come.
-void RunJob(Shared& shared, uint64_t first, uint64_t end, uint64_t step, time_t deadline, bool trace) {
+uint64_t PeakKib() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<uint64_t>(usage.ru_maxrss);
+}
+
+/// When a run is to end: before this seed, and (if not 0) at that time.
+struct Until {
+  uint64_t end;
+  time_t begun, deadline;
+  bool ATenth(uint64_t first, uint64_t seed) const { return deadline == 0 ? (seed - first) * 10 >= end - first : (time(nullptr) - begun) * 10 >= deadline - begun; }
+};
+
+/// Lives seed, seed + step, ...; returns at the end or when the deadline has come.
+void RunJob(Shared& shared, uint64_t first, uint64_t step, const Until& until, bool trace) {
   mallopt(M_MMAP_THRESHOLD, 32 << 20);  // the largest that is taken: memory goes from life to life without the kernel
   mallopt(M_TRIM_THRESHOLD, 1 << 30);
   mallopt(M_TOP_PAD, 64 << 20);
   Coverage coverage(shared.coverage);
   int found = 0;
-  for (uint64_t seed = first; seed < end; seed += step) {
+  for (uint64_t seed = first; seed < until.end; seed += step) {
     shared.seed = seed;
     const Scenario scenario = OfSeed(seed);
     Life life(scenario, &coverage, trace);
     const std::string what = Play(life);
     shared.statistics.Add(life.statistics());
     shared.done = shared.done + 1;
+    shared.peak_kib = std::max(shared.peak_kib, PeakKib());
+    if (shared.early_kib == 0 && until.ATenth(first, seed + step)) shared.early_kib = shared.peak_kib;
     if (!what.empty()) {
       std::printf("npm run sim -- --seed %llu\n  %s\n", static_cast<unsigned long long>(seed), what.c_str());
       std::fflush(stdout);
       if (++found == kFindingsMax) _exit(kFound);
     }
-    if (deadline != 0 && time(nullptr) >= deadline) break;
+    if (until.deadline != 0 && time(nullptr) >= until.deadline) break;
   }
   std::fflush(stdout);
   _exit(found == 0 ? 0 : kFound);
@@ -324,7 +341,13 @@ int PlayNamed(const std::vector<Named>& all, Shared& shared, bool trace) {
   return found;
 }
 
-void PrintSummary(const Arguments& a, const Statistics& s, const Coverage::Counters& c, int found, double seconds) {
+/// What the jobs held at most, together: until a tenth of the run was over, and until its end. Apart from what the first few large lives bring the two
+/// are to be the same: lives leave nothing behind.
+struct Memory {
+  uint64_t early_kib = 0, peak_kib = 0;
+};
+
+void PrintSummary(const Arguments& a, const Statistics& s, const Coverage::Counters& c, int found, const Memory& memory, double seconds) {
   uint64_t rules = 0, pairs = 0;
   for (const uint64_t n : c.rule) rules += n != 0;
   for (const CoverageRow& row : CoverageRows(c)) {
@@ -340,24 +363,28 @@ void PrintSummary(const Arguments& a, const Statistics& s, const Coverage::Count
   if (a.json) {
     std::printf("{");
     for (const auto& f : facts) std::printf("\"%s\":%llu,", f.name, static_cast<unsigned long long>(f.value));
-    std::printf("\"first seed\":%llu,\"seconds\":%.1f}\n", static_cast<unsigned long long>(a.seed), seconds);
+    std::printf("\"first seed\":%llu,\"seconds\":%.1f,\"peak KiB at a tenth\":%llu,\"peak KiB at the end\":%llu}\n", static_cast<unsigned long long>(a.seed), seconds,
+                static_cast<unsigned long long>(memory.early_kib), static_cast<unsigned long long>(memory.peak_kib));
     return;
   }
   std::printf("seeds from %llu:", static_cast<unsigned long long>(a.seed));
   for (const auto& f : facts) std::printf(" %llu %s,", static_cast<unsigned long long>(f.value), f.name);
-  std::printf(" %.1f s, %.0f lives/s, %.0f events per life\n", seconds, static_cast<double>(s.lives) / seconds, s.lives == 0 ? 0 : static_cast<double>(s.events) / static_cast<double>(s.lives));
+  std::printf(" %.1f s, %.0f lives/s, %.0f events per life, %.0f events/s, peak memory %llu MiB at a tenth and %llu MiB at the end\n", seconds, static_cast<double>(s.lives) / seconds,
+              s.lives == 0 ? 0 : static_cast<double>(s.events) / static_cast<double>(s.lives), static_cast<double>(s.events) / seconds,
+              static_cast<unsigned long long>(memory.early_kib >> 10), static_cast<unsigned long long>(memory.peak_kib >> 10));
 }
 
 int RunMany(const Arguments& a) {
   timespec begin{};
   clock_gettime(CLOCK_MONOTONIC, &begin);
-  const time_t deadline = a.minutes == 0 ? 0 : time(nullptr) + static_cast<time_t>(a.minutes * 60);
+  const time_t start_time = time(nullptr), deadline = a.minutes == 0 ? 0 : start_time + static_cast<time_t>(a.minutes * 60);
   const uint64_t end = a.minutes == 0 ? a.seed + a.count : ~uint64_t{0};
+  const Until until{end, start_time, deadline};
   std::fflush(stdout);
   std::vector<std::pair<pid_t, Shared*>> jobs;
   const auto start = [&](Shared* shared, uint64_t first) -> pid_t {
     const pid_t child = fork();
-    if (child == 0) RunJob(*shared, first, end, a.jobs, deadline, a.trace);
+    if (child == 0) RunJob(*shared, first, a.jobs, until, a.trace);
     if (child < 0) {
       std::perror("sim: fork");
       std::exit(kUsage);
@@ -395,7 +422,9 @@ int RunMany(const Arguments& a) {
   clock_gettime(CLOCK_MONOTONIC, &now);
   Statistics statistics;
   auto coverage = std::make_unique<Coverage::Counters>();
+  Memory memory;
   for (auto& [child, shared] : jobs) {
+    memory.early_kib += shared->early_kib, memory.peak_kib += shared->peak_kib;
     statistics.Add(shared->statistics);
     coverage->Add(shared->coverage);
   }
@@ -405,7 +434,7 @@ int RunMany(const Arguments& a) {
     std::fputs(CoverageTables(*coverage, unexplained).c_str(), stdout);
     if (unexplained != 0) std::printf("\n%llu pairs or rules were neither reached nor explained\n", static_cast<unsigned long long>(unexplained));
   }
-  PrintSummary(a, statistics, *coverage, static_cast<int>(statistics.found) + found, static_cast<double>(now.tv_sec - begin.tv_sec) + static_cast<double>(now.tv_nsec - begin.tv_nsec) / 1e9);
+  PrintSummary(a, statistics, *coverage, static_cast<int>(statistics.found) + found, memory, static_cast<double>(now.tv_sec - begin.tv_sec) + static_cast<double>(now.tv_nsec - begin.tv_nsec) / 1e9);
   return failed || unexplained != 0 ? kFound : 0;
 }
 

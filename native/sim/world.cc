@@ -256,7 +256,7 @@ void World::DiskDone(Node& n, uint32_t slot) {
     if (a.preflush) d.EndFlush(io.flush);
     switch (a.kind) {
       case Kind::kDiskRead:
-      case Kind::kMetaRead: std::memcpy(a.data, d.bytes() + a.offset_bytes, a.bytes); break;
+      case Kind::kMetaRead: d.Read(a.offset_bytes, a.data, a.bytes); break;
       case Kind::kDiskFlush: d.EndFlush(io.flush); break;
       default: d.Write(a.offset_bytes, data, a.bytes, a.dsync); break;
     }

@@ -29,6 +29,14 @@ export function prepareScratch(): void {
   copyFileSync(join(release, 'sim'), unmutated);
 }
 
+/** The last commit that changed the core, or a word that there is none. */
+export async function coreCommit(): Promise<string> {
+  const git = async (...argv: string[]): Promise<string> => (await run(['git', ...argv], { cwd: projectRoot })).stdout.trim();
+  const commit = await git('log', '-1', '--format=%h of %cs', '--', 'native/core');
+  const changed = (await git('status', '--porcelain', '--', 'native/core')) !== '';
+  return commit === '' ? 'not under version control' : `${commit}${changed ? ', with changes that are not committed' : ''}`;
+}
+
 /** A copy of the core to break, for one mutant at a time. */
 export class Bench {
   private readonly folder: string;

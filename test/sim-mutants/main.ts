@@ -3,15 +3,17 @@
  * copy (native/build/mutants). The named scenarios are played with it, then lives, until something is found that the unmutated core does not do. Fails
  * if a mutant survives.
  *
- *   npm run sim:mutants -- [--only PART[,PART...]] [--seed N] [--count N] [--minutes M] [--jobs J] [--baseline N] [--lives-only] [--json]
+ *   npm run sim:mutants -- [--only PART[,PART...]] [--seed N] [--count N] [--minutes M] [--jobs J] [--baseline N] [--lives-only] [--json] [--report FILE]
  */
+import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { align } from '../bench/table.js';
-import { Bench, prepareScratch, unmutated } from './build.js';
-import { hunt, Judge, tryScenarios, type Verdict } from './judge.js';
+import { Bench, coreCommit, prepareScratch, unmutated } from './build.js';
+import { hunt, Judge, tryScenarios } from './judge.js';
 import { type Mutant, mutantFolder, readMutants } from './mutant.js';
+import { markdown, needed, type Row } from './report.js';
 
-const usage = `npm run sim:mutants -- [--only PART[,PART...]] [--seed N] [--count N] [--minutes M] [--jobs J] [--baseline N] [--lives-only] [--json]
+const usage = `npm run sim:mutants -- [--only PART[,PART...]] [--seed N] [--count N] [--minutes M] [--jobs J] [--baseline N] [--lives-only] [--json] [--report FILE]
   --only PART    mutants whose name contains it
   --seed N       first seed (default 1)
   --count N      lives at most per mutant that no scenario notices (default 20000)
@@ -21,6 +23,7 @@ const usage = `npm run sim:mutants -- [--only PART[,PART...]] [--seed N] [--coun
   --lives-only   no scenarios: what do random lives notice?
   --folder DIR   mutants from there (default native/sim/mutants)
   --json         one line of JSON per mutant instead of the table
+  --report FILE  the table also as Markdown, into that file (resources/docs/simulator-mutants.md)
 `;
 
 function fail(text: string): never {
@@ -41,6 +44,7 @@ function parse() {
         'lives-only': { type: 'boolean', default: false },
         folder: { type: 'string', default: mutantFolder },
         json: { type: 'boolean', default: false },
+        report: { type: 'string', default: '' },
         help: { type: 'boolean', default: false },
       },
     }).values;
@@ -55,18 +59,32 @@ function number(option: string, text: string): number {
   return value;
 }
 
+function whole(option: string, text: string): number {
+  const value = number(option, text);
+  if (!Number.isInteger(value)) fail(`--${option} expects a whole number, got '${text}'`);
+  return value;
+}
+
+function read(): Mutant[] {
+  try {
+    return readMutants(values.only.split(',').filter((part) => part !== ''), values.folder);
+  } catch (error) {
+    return fail(error instanceof Error ? error.message : String(error));
+  }
+}
+
 const values = parse();
 if (values.help) {
   process.stdout.write(usage);
   process.exit(0);
 }
-const first = number('seed', values.seed);
-const count = number('count', values.count);
+const first = whole('seed', values.seed);
+const count = whole('count', values.count);
 const timeoutMs = number('minutes', values.minutes) * 60_000;
-const jobs = number('jobs', values.jobs);
-const baseline = values.baseline === '0' ? 0 : number('baseline', values.baseline);
-const mutants = readMutants(values.only.split(',').filter((part) => part !== ''), values.folder);
-if (mutants.length === 0) fail(`no mutant's name contains '${values.only}'`);
+const jobs = whole('jobs', values.jobs);
+const baseline = values.baseline === '0' ? 0 : whole('baseline', values.baseline);
+const mutants = read();
+if (mutants.length === 0) fail(values.only === '' ? `no mutants (*.patch) in ${values.folder}` : `no mutant's name contains '${values.only}'`);
 
 const tell = (text: string): void => {
   process.stderr.write(process.stderr.isTTY ? `\r\x1b[K${text}` : '');
@@ -88,12 +106,6 @@ if (baseline > 0) {
   say(found === 0 ? `unmutated core: clean over ${baseline} lives` : `unmutated core: ${found} findings in ${baseline} lives; a mutant has to stand out from these`);
 }
 
-interface Row {
-  readonly mutant: Mutant;
-  readonly verdict: Verdict | undefined;
-  readonly error: string;
-}
-
 async function examine(bench: Bench, mutant: Mutant, where: string): Promise<Row> {
   try {
     const program = await bench.build(mutant);
@@ -104,8 +116,6 @@ async function examine(bench: Bench, mutant: Mutant, where: string): Promise<Row
     return { mutant, verdict: undefined, error: error instanceof Error ? error.message : String(error) };
   }
 }
-
-const needed = (verdict: Verdict): string => `${verdict.needed} ${verdict.by.startsWith('seed ') ? (verdict.needed === 1 ? 'life' : 'lives') : verdict.needed === 1 ? 'scenario' : 'scenarios'}`;
 
 const rows: Row[] = [];
 let next = 0;
@@ -132,4 +142,5 @@ if (!values.json) {
   process.stdout.write(`${table.map((line, row) => (row === 0 ? line : `${line} ${cells[row - 1]?.[4] ?? ''}`)).join('\n')}\n`);
   process.stdout.write(`${rows.length} mutants, ${rows.length - alive.length} killed, ${alive.length} survive or do not build, ${Math.round((Date.now() - begun) / 1000)} s\n`);
 }
+if (values.report !== '') writeFileSync(values.report, markdown(rows, await coreCommit()));
 process.exitCode = alive.length === 0 ? 0 : 1;

@@ -4,13 +4,17 @@ import { basename, join } from 'node:path';
 import { projectRoot } from '../support/paths.js';
 
 export const mutantFolder = join(projectRoot, 'native/sim/mutants');
+/** Those that another rule of the core makes up for. */
+export const equivalentFolder = join(mutantFolder, 'equivalent');
 
 export interface Mutant {
   /** `NNN-what-it-breaks`, the file's name without its ending. */
   readonly name: string;
   readonly file: string;
-  /** The comment lines at its top, joined. */
+  /** The comment lines at its top, joined, but for the next. */
   readonly sentence: string;
+  /** Why no rule can notice it; undefined: it is to be killed. */
+  readonly equivalent: string | undefined;
   /** What it changes, relative to native/core. */
   readonly sources: readonly string[];
 }
@@ -24,7 +28,9 @@ export function readMutant(file: string): Mutant {
   if (sources.length === 0) throw new Error(`${file}: expected a unified diff of native/core/*.cc (+++ b/native/core/...)`);
   const header = sources.find((source) => !source.endsWith('.cc'));
   if (header !== undefined) throw new Error(`${file}: changes ${header}; mutants change .cc files only, the simulator itself is built once`);
-  return { name: basename(file, '.patch'), file, sentence: comments.join(' '), sources };
+  const said = 'equivalent: ';
+  const equivalent = comments.find((line) => line.startsWith(said))?.slice(said.length);
+  return { name: basename(file, '.patch'), file, sentence: comments.filter((line) => !line.startsWith(said)).join(' '), equivalent, sources };
 }
 
 /** All mutants whose name contains one of `only` (all without any), by name. */

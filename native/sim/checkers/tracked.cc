@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <span>
 
 #include "sim/content.h"
 
@@ -22,9 +23,11 @@ const uint8_t* Payload(const Action& a) { return a.kind == Kind::kDiskWrite || a
 /// What the node would find marked if its disk is as `side` says, and the meta-data write `done` (may be null) is done, or part of it.
 TrackedChecker::Marks TrackedChecker::Read(const Side& side, const Action* done, Part part) const {
   const MetaDataLayout& layout = *side.layout;
-  const auto area = [&](uint64_t sector, uint64_t bytes) {
-    std::vector<uint8_t> out(side.base + sector * 512, side.base + sector * 512 + bytes);
-    if (done == nullptr) return out;
+  std::vector<uint8_t> out;
+  /// Valid until the next call.
+  const auto area = [&](uint64_t sector, uint64_t bytes) -> std::span<const uint8_t> {
+    if (done == nullptr) return {side.base + sector * 512, bytes};
+    out.assign(side.base + sector * 512, side.base + sector * 512 + bytes);
     if (side.hardened != 0) {  // the flush before that write has taken other meta-data with it
       side.drive->ForEachPending([&](uint32_t sequence, uint64_t first, uint64_t sectors, const uint8_t* content) {
         for (uint64_t s = std::max(first, sector); s < std::min(first + sectors, sector + bytes / 512); ++s) {
@@ -41,7 +44,7 @@ TrackedChecker::Marks TrackedChecker::Read(const Side& side, const Action* done,
   };
   Marks m;
   const uint64_t blocks = (layout.usable_sectors + 7) / 8;
-  const std::vector<uint8_t> super = area(layout.super_block_sector, kMetaBlockBytes);
+  const std::span<const uint8_t> super = area(layout.super_block_sector, kMetaBlockBytes);
   const auto decoded = DecodeSuperBlock(std::span<const uint8_t, kMetaBlockBytes>(super.data(), kMetaBlockBytes));
   const uint32_t flags = decoded.ok() ? decoded.value().flags : 0;
   const bool was_primary = (flags & (kMdPrimaryInd | kMdCrashedPrimary)) != 0;
@@ -50,7 +53,7 @@ TrackedChecker::Marks TrackedChecker::Read(const Side& side, const Action* done,
     return m;
   }
   m.bits.assign(blocks, 0);
-  const std::vector<uint8_t> bitmap = area(layout.bitmap_sector, (blocks / 8 / 512 + 1) * 512);
+  const std::span<const uint8_t> bitmap = area(layout.bitmap_sector, (blocks / 8 / 512 + 1) * 512);
   for (uint64_t b = 0; b < blocks; ++b) m.bits[b] = bitmap[b / 8] >> (b % 8) & 1;
   if (decoded.value().clean() || (flags & kMdPrimaryInd) == 0) return m;
   static std::vector<uint32_t> slots(kAlExtentsMax + 1);
