@@ -6,7 +6,8 @@
 // nothing: the swap may have happened, may still happen, or not. A member that lost its disk hands over to a peer that has everything; to
 // one that was swapped out and not made complete since nobody hands over, however good its disk says it is.
 //
-// A register that was restarted may have been restored from an old copy, and cannot tell. So it takes no swap until those who must know
+// A register that was restarted may have been restored from an old copy, and cannot tell. (One whose process alone was restarted can: to the
+// nodes that is the same as messages that get lost.) So it takes no swap until those who must know
 // vouch for a record: a Primary that is alone by its own record, or both nodes, and then the higher epoch is the truth: nobody acted on
 // anything newer.
 #include <cstdint>

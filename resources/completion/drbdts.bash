@@ -17,7 +17,7 @@ _drbdts() {
     esac
   done
   case $command in
-    '' | help) words="adjust apply-al attach check-peer cluster completion config connect create-md cstate detach disconnect down dstate dump-md events explain get-gi help import invalidate invalidate-remote new-current-uuid outdate pause-sync primary resize resume-io resume-sync role secondary sh-dev sh-ip sh-ll-dev sh-md-dev sh-minor sh-resources sh-status show-gi status suspend-io up verify wait-connect wait-sync wipe-md witness" ;;
+    '' | help) words="adjust apply-al attach check-peer cluster completion config confirm-fenced connect create-md cstate detach disconnect down dstate dump-md events explain get-gi help import invalidate invalidate-remote new-current-uuid outdate pause-sync primary resize resume-io resume-sync role secondary sh-dev sh-ip sh-ll-dev sh-md-dev sh-minor sh-resources sh-status show-gi status suspend-io up verify wait-connect wait-sync wipe-md witness" ;;
     up) words="" resources=1 ;;
     down) words="" resources=1 ;;
     attach) words="" resources=1 ;;
@@ -38,6 +38,7 @@ _drbdts() {
     wait-connect) words="-t --wfc-timeout" resources=1 ;;
     wait-sync) words="-t --wfc-timeout" resources=1 ;;
     witness) words="status" ;;
+    confirm-fenced) words="--reason" ;;
     invalidate) words="" resources=1 ;;
     invalidate-remote) words="" resources=1 ;;
     outdate) words="" resources=1 ;;

@@ -29,6 +29,18 @@ export function writeDurable(file: string, value: unknown): void {
   }
 }
 
+/** Adds a line to `file`; when this returns it is on stable storage. */
+export function appendDurable(file: string, line: string): void {
+  mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+  const fd = openSync(file, 'a', 0o600);
+  try {
+    writeSync(fd, line);
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
 /** What writeDurable wrote; null when there is no such file. A damaged one is ERR_REGISTER_FILE. */
 export function readDurable(file: string): unknown {
   const fail = (reason: string): Error => drbdtsError('ERR_REGISTER_FILE', { values: { file, reason }, place: file });

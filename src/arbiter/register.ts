@@ -2,7 +2,8 @@
  * The in-sync set register of one key (pure), as every keeper of it runs it; the engine's simulator holds the same rules
  * (native/sim/arbiter.cc) and a test compares both answer by answer.
  *
- * A register that was restarted may have been restored from an old copy, and cannot tell. So it takes no swap until those who must know
+ * A register that was restarted may have been restored from an old copy, and cannot tell (a witness whose process alone ended can, and then
+ * nothing is restarted: decisions/0009). So it takes no swap until those who must know
  * vouch for a record: a Primary that is alone by its own record, or both nodes, and then the higher epoch is the truth: nobody acted on
  * anything newer. A key nobody has asked for yet is the oldest copy of all and treated alike.
  */
@@ -81,4 +82,12 @@ export function applyRequest(cell: Cell, incarnation: string, request: RegisterR
 /** Whether the record on stable storage has to be replaced before the answer is given. */
 export function mustBeStored(before: Cell | undefined, after: Cell): boolean {
   return before === undefined || before.record !== after.record;
+}
+
+/** What a node is told while the register may be an old copy and `peer` has not vouched yet. */
+export function waitsToHear(peer: string): string {
+  return (
+    `the arbiter was restarted, perhaps from an old copy, and waits until ${peer} vouches for the record, too: bring ${peer} up; ` +
+    `only if it is off for good, \`drbdts confirm-fenced ${peer} --reason TEXT\``
+  );
 }

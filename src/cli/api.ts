@@ -3,7 +3,7 @@
  * as an interface, so that commands are tested against any server or a plain object.
  */
 import type { ClusterReply, ClusterRequest, ClusterStatus, ClusterVerb, HistoryReply } from '../control/cluster-messages.js';
-import type { ErrorReply, EventRecord, ReloadReply, StatusReply, Verb, VerbReply, VerbRequest } from '../control/messages.js';
+import type { ConfirmReply, ErrorReply, EventRecord, ReloadReply, StatusReply, Verb, VerbReply, VerbRequest } from '../control/messages.js';
 
 /** Calls of the control API. Each rejects with an error that {@link errorReplyOf} or {@link isUnreachable} knows. */
 export interface ControlApi {
@@ -17,6 +17,8 @@ export interface ControlApi {
   config(): Promise<unknown>;
   /** Makes the daemon read its configuration file again; `adjust` carries the changes out. */
   reload(): Promise<ReloadReply>;
+  /** An operator's word that the other node is off for good. */
+  confirmFenced(node: string, reason: string): Promise<ConfirmReply>;
 }
 
 /** Calls of the cluster manager's API, as `src/control/cluster-client.ts` offers them. */

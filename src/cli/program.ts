@@ -8,6 +8,7 @@ import { registerConnection } from './commands/connection.js';
 import { registerDevice } from './commands/device.js';
 import { registerEvents } from './commands/events.js';
 import { registerExplain } from './commands/explain.js';
+import { registerFence } from './commands/fence.js';
 import { registerImport } from './commands/import.js';
 import { registerLifecycle } from './commands/lifecycle.js';
 import { registerMetaData } from './commands/meta-data.js';
@@ -89,6 +90,7 @@ export function createProgram(
   registerEvents(registry);
   registerWait(registry);
   registerWitness(registry);
+  registerFence(registry);
   program.commandsGroup('Resync:');
   registerResync(registry);
   program.commandsGroup('Disk and meta-data:');

@@ -13,6 +13,10 @@ export function traceCalls(api: ControlApi, stream: TextStream): ControlApi {
       printLines(stream, [`+ POST /v1/resources/${resource}/${verb} ${JSON.stringify(request)}`]);
       return api.verb(resource, verb, request);
     },
+    confirmFenced: (node, reason) => {
+      printLines(stream, [`+ POST /v1/confirm-fenced ${JSON.stringify({ node, reason })}`]);
+      return api.confirmFenced(node, reason);
+    },
     reload: () => {
       printLines(stream, ['+ POST /v1/reload']);
       return api.reload();

@@ -1,4 +1,5 @@
 /** What `drbdts cluster status` shows, put together from the manager's parts. */
+import { waitsToHear } from '../arbiter/register.js';
 import type { ClusterStatus, GroupStatus } from '../control/cluster-messages.js';
 import { version } from '../shared/version.js';
 import type { GroupRunner } from './group-runner.js';
@@ -39,6 +40,11 @@ export function silentArbiterSentence(volumes: readonly string[]): string {
   return `the arbiter of volume ${volumes.join(', ')} does not answer: a node that loses sight of the other one can not go on or take over`;
 }
 
+export function unvouchedSentence(manager: Manager): string {
+  const { cluster, node } = manager.parts;
+  return `${manager.unvouched.join(', ')}: ${waitsToHear(cluster.nodes.find((name) => name !== node) ?? '')}`;
+}
+
 export function clusterStatusOf(manager: Manager): ClusterStatus {
   const { parts } = manager;
   const now = parts.clock.nowMs();
@@ -53,8 +59,9 @@ export function clusterStatusOf(manager: Manager): ClusterStatus {
   if (peer !== null && peer.configDigest !== parts.configDigest) warnings.push(`the configuration differs from that of ${peerName}: nothing is started or moved`);
   if (parts.cluster.arbiter.kind === 'none') warnings.push('arbiter: none: when both nodes lose sight of each other, both will serve (split brain)');
   if (daemon.silentArbiter.length > 0) warnings.push(silentArbiterSentence(daemon.silentArbiter));
+  if (manager.unvouched.length > 0 && view.peer !== 'alive') warnings.push(unvouchedSentence(manager));
   for (const [name, standing] of Object.entries(standings)) {
-    if (standing === 'open') warnings.push(`volume ${name}: the arbiter has not answered yet, or can not be reached`);
+    if (standing === 'open' && !manager.unvouched.includes(name)) warnings.push(`volume ${name}: the arbiter has not answered yet, or can not be reached`);
     if (standing === 'denied') warnings.push(`volume ${name}: the arbiter has recorded this node as out`);
   }
   return {
@@ -82,7 +89,7 @@ export function clusterStatusOf(manager: Manager): ClusterStatus {
       rttMs: link.rttMs === null ? null : Math.round(link.rttMs * 100) / 100,
       lost: link.lost,
     })),
-    arbiter: { kind: parts.cluster.arbiter.kind, standings },
+    arbiter: { kind: parts.cluster.arbiter.kind, standings, unvouched: manager.unvouched },
     maintenance: manager.wishes.maintenance.value,
     drbdtsd: daemon.up,
     groups: parts.runners.map((runner) => groupStatus(manager, runner, peer)),

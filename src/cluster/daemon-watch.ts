@@ -17,6 +17,8 @@ export interface DaemonView {
   standings: Record<string, Standing>;
   /** resources whose arbiter does not answer. */
   silentArbiter: string[];
+  /** resources whose arbiter waits until the peer vouches for the record. */
+  unvouched: string[];
   /** resources that gave up the connection because both nodes were Primary, or a Primary has older data: when one is no more, it can be tried again. */
   refused: string[];
 }
@@ -54,7 +56,7 @@ function volumeReportOf(resource: ResourceStatus): VolumeReport | null {
 
 /** What a status says of the resources in `names` (pure). */
 export function viewOf(reply: StatusReply, names: readonly string[]): DaemonView {
-  const view: DaemonView = { up: true, volumes: {}, standings: {}, silentArbiter: [], refused: [] };
+  const view: DaemonView = { up: true, volumes: {}, standings: {}, silentArbiter: [], unvouched: [], refused: [] };
   for (const resource of reply.resources) {
     if (!names.includes(resource.name)) continue;
     // what it shows until then is not the state of the volume
@@ -64,6 +66,7 @@ export function viewOf(reply: StatusReply, names: readonly string[]): DaemonView
     view.volumes[resource.name] = report;
     const standings = resource.volumes.map((volume): Standing => arbitrationStanding[volume.arbitration?.state ?? 'none'] ?? 'open');
     if (resource.volumes.some(({ arbitration }) => arbitration != null && arbitration.state !== 'none' && !arbitration.reachable)) view.silentArbiter.push(resource.name);
+    if (resource.volumes.some(({ arbitration }) => arbitration != null && !arbitration.vouched)) view.unvouched.push(resource.name);
     if (resource.connection === 'StandAlone' && roleConflict.test(resource.connectionReason)) view.refused.push(resource.name);
     view.standings[resource.name] = worstFirst.find((standing) => standings.includes(standing)) ?? 'none';
   }
@@ -79,7 +82,7 @@ export class DaemonWatch {
   readonly #reconnectedMs = new Map<string, number>();
   readonly #asked = new Map<string, { atMs: number; underway: boolean; answeredMs: number | null }>();
   #gathering: NodeJS.Timeout | null = null;
-  #view: DaemonView = { up: false, volumes: {}, standings: {}, silentArbiter: [], refused: [] };
+  #view: DaemonView = { up: false, volumes: {}, standings: {}, silentArbiter: [], unvouched: [], refused: [] };
 
   constructor(client: ControlClient, names: readonly string[], clock: Pick<Clock, 'sleep' | 'nowMs'>, onChange: () => void) {
     this.#client = client;
@@ -147,7 +150,7 @@ export class DaemonWatch {
       next = viewOf(await this.#client.status(), this.#names);
     } catch {
       // what it said last may be long over: nothing is known
-      next = { up: false, volumes: {}, standings: {}, silentArbiter: [], refused: [] };
+      next = { up: false, volumes: {}, standings: {}, silentArbiter: [], unvouched: [], refused: [] };
     }
     if (JSON.stringify(next) === JSON.stringify(this.#view)) return;
     this.#view = next;

@@ -9,6 +9,7 @@
  * - After a pause of this process nothing is touched before it is known what the peer did meanwhile.
  * - In maintenance, or when nodes disagree about the configuration, nothing is started, stopped or moved.
  */
+import { waitsToHear } from '../arbiter/register.js';
 import type { ClusterConfig, GroupConfig } from '../config/cluster-types.js';
 import { connectionStates } from '../shared/terms.js';
 import { type Candidate, inOrder, isStopped, type Placement, placeAll, runs, servesWell, volumesOf } from './placement.js';
@@ -54,6 +55,8 @@ export interface DecideInput {
   silentArbiter: readonly string[];
   /** by volume: how long ago its engine was asked something that the peer's engine answered; what was never answered is missing. */
   replicationAgeMs: Record<string, number>;
+  /** volumes, and `group/NAME`, whose arbiter waits until the peer vouches for the record. */
+  unvouched: readonly string[];
   /** false: drbdtsd does not answer; nothing is known of volumes. */
   daemonUp: boolean;
 }
@@ -65,12 +68,14 @@ export interface DecideMemory {
   pingDiffers: { worse: string; sinceMs: number } | null;
   /** since when a serving node does not know whether it may, by group. */
   doubtSinceMs: Record<string, number>;
+  /** since when a group that is being started waits for an arbiter that does not answer. */
+  silentSinceMs: Record<string, number>;
   /** nothing is believed of ourselves before the peer has read a report of this version (after a pause of the process); null: no pause. */
   pausedUntilVersion: number | null;
   pausedAtMs: number;
 }
 
-export const freshMemory: DecideMemory = { claims: {}, pingDiffers: null, doubtSinceMs: {}, pausedUntilVersion: null, pausedAtMs: 0 };
+export const freshMemory: DecideMemory = { claims: {}, pingDiffers: null, doubtSinceMs: {}, silentSinceMs: {}, pausedUntilVersion: null, pausedAtMs: 0 };
 
 export type Order =
   | { kind: 'start'; group: string; reason: string }
@@ -97,6 +102,8 @@ export interface Decision {
 
 /** How long a serving node holds its addresses back, unheard and undecided, before it stops the group. */
 const doubtMs = 3000;
+/** How long a start that needs an arbiter is left to find it again. */
+const silentMs = 3000;
 
 /** Both engines are joined, whatever is being copied. */
 const isReplicated = (volume: VolumeReport | undefined): boolean =>
@@ -224,6 +231,32 @@ function mayGoOn(look: Look, group: GroupConfig): boolean {
   return false;
 }
 
+/** Why the arbiter can not say now that this node may take the group from a peer that is gone; '' when it can be asked. */
+function arbiterObstacle(look: Look, group: GroupConfig): string {
+  const { cluster, peer, self, silentArbiter, unvouched } = look.input;
+  if (peer === 'alive') return '';
+  const names = volumesOf(group);
+  if (names.some((name) => silentArbiter.includes(name))) return 'neither the other node nor the arbiter can be asked';
+  if ([...names, `group/${group.name}`].some((name) => unvouched.includes(name))) return waitsToHear(cluster.nodes.find((node) => node !== self) ?? '');
+  return '';
+}
+
+/** A start that waits for an arbiter is taken back before it fails for its time: nothing is wrong with the group, it goes on by itself later. */
+function takeBack(look: Look, group: GroupConfig): boolean {
+  const { input, memory, next } = look;
+  const names = volumesOf(group);
+  if (input.own.groups[group.name]?.phase !== 'starting' || names.length === 0 || names.some((name) => input.own.volumes[name]?.role === 'Primary')) return false;
+  const obstacle = arbiterObstacle(look, group);
+  if (obstacle === '') return false;
+  if (!names.some((name) => input.unvouched.includes(name))) {
+    const sinceMs = memory.silentSinceMs[group.name] ?? input.nowMs;
+    next.silentSinceMs[group.name] = sinceMs;
+    if (input.nowMs - sinceMs < silentMs) return false;
+  }
+  stop(look, group, obstacle, false);
+  return true;
+}
+
 /** A group that shall run here and does not: starts it, or says what it waits for ('' for nothing). */
 function bring(look: Look, group: GroupConfig, why: string): string {
   const { input, memory, next, orders } = look;
@@ -234,11 +267,12 @@ function bring(look: Look, group: GroupConfig, why: string): string {
   if (standing === 'denied') return 'the arbiter has recorded this node as out: its data may be old';
   if (peer === 'unknown') return 'waiting for the other node, or for initdead to pass';
   if (peer !== 'alive') {
+    const obstacle = arbiterObstacle(look, group);
     if (volumesOf(group).length === 0 && standing !== 'none' && standing !== 'alone') {
       orders.push({ kind: 'claim-record', group: group.name });
-      return 'asking the arbiter for the group';
+      return obstacle === '' ? 'asking the arbiter for the group' : `waiting: ${obstacle}`;
     }
-    if (volumesOf(group).some((name) => input.silentArbiter.includes(name))) return 'waiting: neither the other node nor the arbiter can be asked';
+    if (volumesOf(group).length > 0 && obstacle !== '') return `waiting: ${obstacle}`;
     orders.push({ kind: 'start', group: group.name, reason: `${why}; ${peer === 'left' ? 'the other node has left' : 'the other node is dead'}` });
     return '';
   }
@@ -275,7 +309,7 @@ function settle(look: Look, group: GroupConfig): void {
     if (note !== '') notes.set(group.name, note);
     return;
   }
-  if (!mayGoOn(look, group)) return;
+  if (!mayGoOn(look, group) || takeBack(look, group)) return;
   giveBack(look, group);
   // the arbiter is being asked: who is to have it follows from the answer, not from what both have said before
   const undecided = volumesOf(group).length > 0 && standingOf(group, input) === 'open';
@@ -290,7 +324,7 @@ function settle(look: Look, group: GroupConfig): void {
 export function decide(input: DecideInput, memory: DecideMemory): Decision {
   const { own, peer, peerReport, self, groups } = input;
   const { worse, differs } = comparePing(input, memory);
-  const next: DecideMemory = { claims: {}, pingDiffers: differs, doubtSinceMs: {}, pausedUntilVersion: memory.pausedUntilVersion, pausedAtMs: memory.pausedAtMs };
+  const next: DecideMemory = { claims: {}, pingDiffers: differs, doubtSinceMs: {}, silentSinceMs: {}, pausedUntilVersion: memory.pausedUntilVersion, pausedAtMs: memory.pausedAtMs };
   if (next.pausedUntilVersion !== null) {
     const heard = peer === 'alive' && input.confirmedVersion >= next.pausedUntilVersion && input.reportIsCurrent;
     const nobody = (peer === 'dead' || peer === 'left') && input.nowMs - next.pausedAtMs > input.cluster.deadtimeMs;

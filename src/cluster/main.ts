@@ -219,6 +219,7 @@ async function run(args: Arguments): Promise<void> {
     askReplication: (resource) => watch.askReplication(resource, cluster.deadtimeMs),
     replicationAgeMs: () => watch.replicationAgeMs,
     pingLost: () => ping.lost,
+    recordUnvouched: (group) => records.unvouched(group),
     recordStanding: (group) => (cluster.arbiter.kind === 'none' ? 'none' : records.standing(group)),
     claimRecord: (group) => records.claim(group),
     tendRecord: (group, here, peerAlive) => {

@@ -9,7 +9,7 @@ import type { Clock } from '../shared/clock.js';
 import type { Log } from '../shared/log.js';
 import { version } from '../shared/version.js';
 import { carryOutVerb } from './cluster-verbs.js';
-import { clusterStatusOf, silentArbiterSentence } from './cluster-status.js';
+import { clusterStatusOf, silentArbiterSentence, unvouchedSentence } from './cluster-status.js';
 import type { DaemonView } from './daemon-watch.js';
 import { afterPause, decide, type DecideInput, type Decision, type DecideMemory, freshMemory, type Order, type Standing } from './decide.js';
 import type { GroupRunner } from './group-runner.js';
@@ -41,6 +41,7 @@ export interface ManagerParts {
   pingLost(): number;
   /** standings of groups without volumes, by group; asked for with `claimRecord`. */
   recordStanding(group: string): Standing;
+  recordUnvouched(group: string): boolean;
   claimRecord(group: string): void;
   /** whether a group without volumes runs here, and whether the other node is there. */
   tendRecord(group: string, here: boolean, peerAlive: boolean): void;
@@ -93,6 +94,13 @@ export class Manager implements ClusterHandlers {
   get peerReport(): NodeReport | null {
     const view = this.parts.membership();
     return view.peer === 'alive' ? this.#readPeer(view.report) : null;
+  }
+
+  /** Volumes, and `group/NAME`, whose arbiter waits until the peer vouches for the record. */
+  get unvouched(): string[] {
+    const { parts } = this;
+    const groups = parts.groups.filter((group) => volumesOf(group).length === 0 && parts.recordUnvouched(group.name));
+    return [...parts.daemon().unvouched, ...groups.map(({ name }) => `group/${name}`)];
   }
 
   /** What this node says of itself. */
@@ -249,6 +257,7 @@ export class Manager implements ClusterHandlers {
       standings,
       silentArbiter: daemon.silentArbiter,
       replicationAgeMs: parts.replicationAgeMs(),
+      unvouched: this.unvouched,
       daemonUp: daemon.up || parts.groups.every((group) => group.members.every((member) => member.kind !== 'volume')),
     };
     this.#decision = decide(input, this.#memory);
@@ -268,6 +277,8 @@ export class Manager implements ClusterHandlers {
     const { silentArbiter } = daemon;
     if (silentArbiter.length > 0) this.#once('arbiter', 'warn', silentArbiterSentence(silentArbiter));
     else if (daemon.up && this.#said.delete('arbiter')) this.say('info', '', 'the arbiter answers again');
+    if (this.unvouched.length > 0 && view.peer !== 'alive') this.#once('vouching', 'warn', unvouchedSentence(this));
+    else if (daemon.up && this.#said.delete('vouching')) this.say('info', '', 'the arbiter has been vouched for');
     this.#report();
   }
 

@@ -16,6 +16,8 @@ interface Watched {
   told: 'here' | 'elsewhere' | '';
   /** the peer was there when this was found out. */
   together: boolean;
+  /** the arbiter waits until the peer vouches for the record. */
+  unvouched: boolean;
   asking: boolean;
   askedMs: number;
 }
@@ -37,6 +39,11 @@ export class RecordWatch {
     return this.#groups.get(group)?.standing ?? 'open';
   }
 
+  /** Whether the arbiter waits until the peer vouches for the record. */
+  unvouched(group: string): boolean {
+    return this.#groups.get(group)?.unvouched ?? false;
+  }
+
   /** Called at every look: does it run `here`, is the other node there? Asks as far as needed. */
   tend(group: string, here: boolean, peerAlive: boolean): void {
     const known = this.#of(group);
@@ -56,7 +63,7 @@ export class RecordWatch {
   }
 
   #of(group: string): Watched {
-    const known = this.#groups.get(group) ?? { standing: 'open' as const, told: '' as const, together: false, asking: false, askedMs: Number.NEGATIVE_INFINITY };
+    const known = this.#groups.get(group) ?? { standing: 'open' as const, told: '' as const, together: false, unvouched: false, asking: false, askedMs: Number.NEGATIVE_INFINITY };
     this.#groups.set(group, known);
     return known;
   }
@@ -72,10 +79,11 @@ export class RecordWatch {
       known.asking = false;
       // an answer to a question that is over
       if (known.together !== together) return;
-      const before = known.standing;
+      const before = `${known.standing} ${known.unvouched}`;
+      if (reply !== null) known.unvouched = !reply.vouched;
       if (reply !== null) known.told = here ? 'here' : 'elsewhere';
       if (here || reply === null) known.standing = reply === null ? 'open' : standingOf(reply, together);
-      if (known.standing !== before) this.#onChange();
+      if (`${known.standing} ${known.unvouched}` !== before) this.#onChange();
     };
     (here ? this.#control.claim(group, !together) : this.#control.release(group, !together)).then(settle, () => settle(null));
   }

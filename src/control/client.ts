@@ -6,7 +6,9 @@ import { DrbdtsError } from '../shared/errors.js';
 import {
   type ConfigCheckReply,
   type ConfigCheckRequest,
+  type ConfirmReply,
   configCheckReply,
+  confirmReply,
   type EventRecord,
   errorReply,
   eventRecord,
@@ -110,6 +112,11 @@ export class ControlClient extends SocketClient {
   /** This node does not have the group. */
   async release(group: string, peerGone: boolean): Promise<RegisterReply> {
     return this.json('POST', `/v1/register/${encodeURIComponent(`group/${group}`)}/release`, registerReply, { peerGone });
+  }
+
+  /** An operator's word that the other node is off for good. Rejects with ERR_CONFIRM_FENCED. */
+  async confirmFenced(node: string, reason: string): Promise<ConfirmReply> {
+    return this.json('POST', '/v1/confirm-fenced', confirmReply, { node, reason });
   }
 
   async version(): Promise<VersionReply> {

@@ -67,7 +67,12 @@ export const clusterStatus = z.object({
     }),
   ),
   links: z.array(linkStatus),
-  arbiter: z.object({ kind: z.string(), standings: z.record(z.string(), z.string()) }),
+  arbiter: z.object({
+    kind: z.string(),
+    standings: z.record(z.string(), z.string()),
+    /** volumes, and `group/NAME`, whose arbiter was restarted and waits until the other node vouches for the record. */
+    unvouched: z.array(z.string()).default([]),
+  }),
   maintenance: z.boolean(),
   drbdtsd: z.boolean(),
   groups: z.array(groupStatus),

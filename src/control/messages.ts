@@ -15,6 +15,7 @@
  *   GET  /v1/register/:key               -> RegisterReply; key `group%2FNAME`: who has a group that has no volume (for drbdts-clusterd)
  *   POST /v1/register/:key/claim         -> RegisterReply; body RegisterRequest. Idempotent; `granted` says whether this node may go on
  *   POST /v1/register/:key/release       -> RegisterReply; body RegisterRequest. This node does not have the group (any more)
+ *   POST /v1/confirm-fenced              -> ConfirmReply; body ConfirmRequest. An operator says that the other node is off for good
  * Long verbs (wait-*, resync) may be followed with `Accept: text/event-stream`: progress records, then the reply.
  */
 import { z } from 'zod';
@@ -35,6 +36,8 @@ export const arbitrationStatus = z.object({
   epoch: z.number().int(),
   /** the last request was answered. */
   reachable: z.boolean(),
+  /** false: it was restarted, perhaps from an old copy, and grants nothing before both nodes, or one that serves alone, vouched for the record. */
+  vouched: z.boolean().default(true),
   sentence: z.string(),
 });
 export type ArbitrationStatus = z.infer<typeof arbitrationStatus>;
@@ -187,13 +190,19 @@ export type VersionReply = z.infer<typeof versionReply>;
 export const registerRequest = z.object({ peerGone: z.boolean() }).strict();
 export type RegisterRequest = z.infer<typeof registerRequest>;
 
+/** Body of `POST /v1/confirm-fenced`: an operator's word that the other node is off for good, and how it is known. */
+export const confirmRequest = z.object({ node: z.string(), reason: z.string() }).strict();
+export type ConfirmRequest = z.infer<typeof confirmRequest>;
+/** One sentence for each record. */
+export const confirmReply = z.object({ output: z.array(z.string()) });
+export type ConfirmReply = z.infer<typeof confirmReply>;
+
 /** The record of a group without a volume, as this node knows it. */
 export const registerReply = arbitrationStatus.extend({
   key: z.string(),
   granted: z.boolean(),
   inSync: z.array(z.string()),
   holder: z.string(),
-  vouched: z.boolean(),
 });
 export type RegisterReply = z.infer<typeof registerReply>;
 

@@ -9,7 +9,10 @@ import { badRequest, closeServer, decode, listenOnSocket, notFound, readBody, se
 import {
   type ConfigCheckReply,
   type ConfigCheckRequest,
+  type ConfirmReply,
+  type ConfirmRequest,
   configCheckRequest,
+  confirmRequest,
   type EventRecord,
   type ProgressRecord,
   type RegisterReply,
@@ -52,6 +55,7 @@ export interface ControlHandlers {
   register(group: string): RegisterReply;
   claim(group: string, request: RegisterRequest): Promise<RegisterReply>;
   release(group: string, request: RegisterRequest): RegisterReply;
+  confirmFenced(request: ConfirmRequest): ConfirmReply;
 }
 
 const connectionsMax = 128;
@@ -129,6 +133,11 @@ export class ControlServer {
         if (third === 'claim') return sendJson(response, await this.handlers.claim(groupOf(second), parsed.data));
         if (third === 'release') return sendJson(response, this.handlers.release(groupOf(second), parsed.data));
         throw notFound(url.pathname);
+      }
+      case 'POST confirm-fenced 2': {
+        const parsed = confirmRequest.safeParse(await readBody(request));
+        if (!parsed.success) throw badRequest(parsed.error.issues);
+        return sendJson(response, this.handlers.confirmFenced(parsed.data));
       }
       case 'POST resources 4':
         return this.verb(request, response, second ?? '', third ?? '');

@@ -1,6 +1,8 @@
 /** All arbitration of this node: one arbiter, one arbitrator per volume of the configuration, and one per group that asks for it. */
+import { join } from 'node:path';
 import type { Arbiter } from '../arbiter/arbiter.js';
 import { type ArbiterSurroundings, createArbiter } from '../arbiter/create.js';
+import { appendDurable } from '../arbiter/durable-file.js';
 import { groupKey, volumeKey } from '../arbiter/messages.js';
 import type { ClusterConfig } from '../config/cluster-types.js';
 import { type Config, type ResourceConfig, sidesOf } from '../config/types.js';
@@ -40,6 +42,8 @@ export interface ArbitersOptions {
   create?(config: ClusterConfig, around: ArbiterSurroundings): Arbiter | null;
 }
 
+/** Shortest reason for what cannot be taken back. */
+const reasonCharsMin = 10;
 /** How long a claim waits for an arbiter nobody reaches. */
 const claimPatienceMs = 3000;
 
@@ -187,6 +191,37 @@ export class Arbiters {
     return found === null ? this.unguarded(group) : this.reply(group, found, false, fenceExit.out);
   }
 
+  /**
+   * An operator's word that the other node is off for good, for all records: an arbiter that was restarted goes by this node's word alone.
+   * Rejects with ERR_CONFIRM_FENCED. Kept for ever in `confirmed` beside the records before anything follows from it.
+   */
+  confirmFenced(node: string, reason: string): string[] {
+    const refuse = (problem: string): Error => drbdtsError('ERR_CONFIRM_FENCED', { values: { node, problem } });
+    const { cluster, arbiter } = this;
+    const { node: self, directory, log } = this.options;
+    if (cluster === null || arbiter === null) throw refuse('nothing arbitrates here');
+    const peer = cluster.nodes.find((name) => name !== self) ?? '';
+    if (node !== peer) throw refuse(`the other node of the cluster is ${peer}`);
+    if (reason.trim().length < reasonCharsMin) throw refuse(`the reason has to say how it is known, in ${reasonCharsMin} characters or more`);
+    const all = [...this.all()];
+    const seen = all.find((arbitrator) => arbitrator.seesPeer);
+    if (seen !== undefined) throw refuse(`${seen.place} sees it: it is on`);
+    appendDurable(join(directory, 'confirmed'), `${new Date().toISOString()} ${node} is off for good: ${reason.trim().replace(/\s+/g, ' ')}\n`);
+    log.warn(`an operator confirms that ${node} is off for good: ${reason.trim()}`);
+    return all.map((arbitrator) => {
+      const { vouched, reachable, state } = arbitrator.status;
+      arbitrator.confirmFenced();
+      const outcome = !reachable
+        ? `the arbiter goes by the word of ${self} alone, should it wait for one when it answers again`
+        : !vouched
+          ? `the arbiter goes by the word of ${self} alone`
+          : state === 'out'
+            ? `${node} is recorded as the one that went on, and this node lacks what it acknowledged since; that does not change`
+            : 'the arbiter does not wait to be vouched for; nothing changes';
+      return `${arbitrator.place}: ${outcome}`;
+    });
+  }
+
   private *all(): Iterable<Arbitrator> {
     yield* this.volumes.values();
     for (const { arbitrator } of this.groups.values()) yield arbitrator;
@@ -258,18 +293,18 @@ export class Arbiters {
   }
 
   private reply(group: string, { arbitrator }: Group, granted: boolean, exitCode: number): RegisterReply {
-    const { record, status, vouched } = arbitrator;
+    const { record, status } = arbitrator;
     const reason =
       exitCode === fenceExit.weAreOut ? 'the other node has been taken in alone' : exitCode === fenceExit.unreachable ? 'the arbiter could not be asked' : '';
     return {
       ...status,
-      ...{ key: groupKey(group), granted, inSync: record.inSync, holder: record.holder, vouched },
+      ...{ key: groupKey(group), granted, inSync: record.inSync, holder: record.holder },
       sentence: [reason, status.sentence].filter((part) => part !== '').join('; '),
     };
   }
 
   private unguarded(group: string): RegisterReply {
     if (this.cluster === null) throw drbdtsError('ERR_UNKNOWN_GROUP', { values: { group } });
-    return { ...withoutArbiter, key: groupKey(group), granted: true, inSync: [...this.cluster.nodes], holder: '', vouched: true };
+    return { ...withoutArbiter, key: groupKey(group), granted: true, inSync: [...this.cluster.nodes], holder: '' };
   }
 }

@@ -1,5 +1,6 @@
 /** What a person is told of the arbitration of one volume or group (pure). */
 import type { ArbiterKind } from '../arbiter/arbiter.js';
+import { waitsToHear } from '../arbiter/register.js';
 import type { ArbitrationStatus } from '../control/messages.js';
 import type { ArbitrationState } from './arbitration.js';
 
@@ -9,6 +10,7 @@ export const withoutArbiter: ArbitrationStatus = {
   state: 'none',
   epoch: 0,
   reachable: true,
+  vouched: true,
   sentence: 'arbiter: none. Nothing keeps two nodes that lost each other from both serving',
 };
 
@@ -26,7 +28,7 @@ export function arbitrationStatusOf(state: ArbitrationState, arbiter: ArbiterKin
   const word = wordOf(state);
   const { epoch } = state.durable.record;
   const problem = broken === '' ? state.problem : broken;
-  const asked = state.incarnation !== '' || problem !== '';
+  const unvouched = !state.vouched;
   const sentences: Record<ArbitrationStatus['state'], string> = {
     none: '',
     together: '',
@@ -38,12 +40,13 @@ export function arbitrationStatusOf(state: ArbitrationState, arbiter: ArbiterKin
   };
   const parts = [sentences[word]];
   if (problem !== '') parts.push(state.reachable && broken === '' ? `the arbiter's answer is not used: ${problem}` : problem);
-  else if (asked && !state.vouched) parts.push(`the arbiter was restarted and waits to hear from ${state.peer}, too`);
+  else if (unvouched) parts.push(waitsToHear(state.peer));
   return {
     arbiter,
     state: word,
     epoch,
     reachable: broken === '' && state.reachable,
+    vouched: !unvouched,
     sentence: parts.filter((part) => part !== '').join('; '),
   };
 }

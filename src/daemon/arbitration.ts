@@ -63,7 +63,10 @@ export interface ArbitrationState {
   readonly durable: Durable;
   /** of the register, as last read in this life; '' not read yet. */
   readonly incarnation: string;
+  /** false: the register may be an old copy and waits until the peer vouches, too. */
   readonly vouched: boolean;
+  /** an operator says that the peer is off for good: this node's word is enough for a register that waits to be vouched for. */
+  readonly confirmed: boolean;
   readonly fence: Fence | null;
   readonly asking: { readonly id: number; readonly ask: Ask } | null;
   readonly nextId: number;
@@ -85,6 +88,8 @@ export type ArbitrationEvent =
   | { readonly type: 'look' }
   /** somebody waits for a disk to be out. */
   | { readonly type: 'fence'; readonly id: number; readonly self: boolean }
+  /** an operator says that the peer is off for good. */
+  | { readonly type: 'confirmed' }
   /** nobody waits any more. */
   | { readonly type: 'fence-gone'; readonly id: number }
   | { readonly type: 'answer'; readonly id: number; readonly answer: RegisterAnswer }
@@ -116,7 +121,7 @@ export function startArbitration(
     peer,
     tracksHolder: options.tracksHolder ?? false,
     durable: stored ?? { record: firstRecord(nodes), mayBeUndone: false },
-    ...{ incarnation: '', vouched: false, fence: null, asking: null, nextId: 1, notBeforeMs: 0, pollAtMs: 0 },
+    ...{ incarnation: '', vouched: true, confirmed: false, fence: null, asking: null, nextId: 1, notBeforeMs: 0, pollAtMs: 0 },
     ...{ reachable: false, problem: '', denied: false, peerLacks: true },
   };
 }
@@ -177,7 +182,7 @@ function requestOf(state: ArbitrationState, view: View, ask: Ask): RegisterReque
     case 'read':
       return { op: 'read', key, node: self, nodes };
     case 'vouch':
-      return { op: 'vouch', key, node: self, nodes, incarnation, record, alone: servesAlone(state, view) };
+      return { op: 'vouch', key, node: self, nodes, incarnation, record, alone: state.confirmed || servesAlone(state, view) };
     default: {
       const serves = view.primary || (ask === 'swap-out' && state.fence !== null);
       const holder = serves ? self : record.holder === self ? '' : record.holder;
@@ -253,11 +258,14 @@ function look(turn: Turn, view: View, nowMs: number): void {
 
 function onAnswer(turn: Turn, view: View, nowMs: number, ask: Ask, answer: RegisterAnswer): void {
   const { self } = turn.state;
-  turn.set({ incarnation: answer.incarnation, vouched: answer.vouched, reachable: true, problem: '', notBeforeMs: nowMs + lookEveryMs });
+  // it waits for the peer only when our own word was not enough
+  const vouched = answer.vouched || (ask !== 'vouch' && turn.state.vouched);
+  turn.set({ incarnation: answer.incarnation, vouched, reachable: true, problem: '', notBeforeMs: nowMs + lookEveryMs });
   if (!answer.vouched) {
     if (ask !== 'vouch') turn.ask('vouch');
     return;
   }
+  turn.set({ confirmed: false });
   const known = turn.state.durable.record;
   if (answer.record.epoch < known.epoch) {
     turn.set({ problem: `its record has epoch ${answer.record.epoch} and this node knows epoch ${known.epoch}: it is not to be believed` });
@@ -287,6 +295,8 @@ function onAnswer(turn: Turn, view: View, nowMs: number, ask: Ask, answer: Regis
 export function stepArbitration(state: ArbitrationState, event: ArbitrationEvent, view: View, nowMs: number): Step {
   const turn = new Turn(state, view, nowMs);
   if (isTogether(view)) turn.set({ peerLacks: false });
+  // whoever said so was wrong
+  if (view.connected) turn.set({ confirmed: false });
   switch (event.type) {
     case 'look':
       look(turn, view, nowMs);
@@ -295,6 +305,11 @@ export function stepArbitration(state: ArbitrationState, event: ArbitrationEvent
       // who asked before asked about something that is over
       turn.endFence(fenceExit.unreachable);
       turn.set({ fence: { id: event.id, self: event.self, sinceMs: nowMs }, notBeforeMs: nowMs });
+      look(turn, view, nowMs);
+      break;
+    case 'confirmed':
+      // a peer that is seen is not off
+      if (!view.connected) turn.set({ confirmed: true, notBeforeMs: nowMs, pollAtMs: nowMs });
       look(turn, view, nowMs);
       break;
     case 'fence-gone':

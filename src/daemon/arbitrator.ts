@@ -101,8 +101,18 @@ export class Arbitrator {
     return this.state.durable.record;
   }
 
-  get vouched(): boolean {
-    return this.state.vouched;
+  get place(): string {
+    return this.options.place;
+  }
+
+  /** The peer is seen, whatever its disk is worth. */
+  get seesPeer(): boolean {
+    return this.options.view()?.connected ?? false;
+  }
+
+  /** An operator says that the peer is off for good. */
+  confirmFenced(): void {
+    this.step({ type: 'confirmed' });
   }
 
   /** Another arbiter, or another way to it, from now on. */

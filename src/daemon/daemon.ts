@@ -5,6 +5,8 @@ import { type Config, maskSecrets, type ResourceConfig, sidesOf } from '../confi
 import type {
   ConfigCheckReply,
   ConfigCheckRequest,
+  ConfirmReply,
+  ConfirmRequest,
   RegisterReply,
   RegisterRequest,
   ReloadReply,
@@ -267,6 +269,10 @@ export class Daemon implements ControlHandlers {
 
   register(group: string): RegisterReply {
     return this.arbiters.record(this.knownGroup(group));
+  }
+
+  confirmFenced({ node, reason }: ConfirmRequest): ConfirmReply {
+    return { output: this.arbiters.confirmFenced(node, reason) };
   }
 
   async claim(group: string, { peerGone }: RegisterRequest): Promise<RegisterReply> {

@@ -149,6 +149,7 @@ export function arbitrationRecord(
     state: status.state,
     epoch: String(status.epoch),
     reachable: status.reachable ? 'yes' : 'no',
+    vouched: status.vouched ? 'yes' : 'no',
   });
   const old = before === null ? {} : wordsOf(before);
   const changed = Object.entries(wordsOf(after)).filter(([name, value]) => old[name] !== value);

@@ -10,12 +10,12 @@ import type { Config } from '../config/types.js';
 import { defaultSocket } from '../control/client.js';
 import { ControlServer } from '../control/server.js';
 import { asDrbdtsError, DrbdtsError, drbdtsError } from '../shared/errors.js';
+import { closeOnExec, lockStateDir } from '../shared/lock.js';
 import { createLog, type Log } from '../shared/log.js';
 import { version } from '../shared/version.js';
 import { loadAddon } from './addon.js';
 import { Daemon } from './daemon.js';
 import { type KeeperEnvironment, readKeeperEnvironment } from './keeper.js';
-import { closeOnExec, lockStateDir } from './lock.js';
 import { readRunState } from './run-state.js';
 
 /** EX_TEMPFAIL: the keeper starts the next one at once. */
@@ -122,7 +122,7 @@ async function run(args: Arguments): Promise<void> {
 
   const keeper = takeKeeperEnvironment();
   const config = readConfig(args, log);
-  const lock = await lockStateDir(args.stateDir);
+  const lock = await lockStateDir('drbdtsd', args.stateDir);
   const addon = await loadAddon();
   const frontend = process.env.DRBDTS_FRONTEND === 'memory' ? 'memory' : 'fuse_loop';
   const daemon = new Daemon({

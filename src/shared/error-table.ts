@@ -581,9 +581,9 @@ const ownErrors: readonly ErrorEntry[] = [
   own(
     'ERR_DAEMON_ALREADY_RUNNING',
     20,
-    'another drbdtsd holds {file}',
-    'Use the running one, or give this one a --state-dir of its own.',
-    'One daemon per node: two would open the same disks.',
+    'another {program} holds {file}',
+    'Use the running one, or give this one a state directory of its own.',
+    'One process per state directory: two would open the same disks, or keep the same register.',
   ),
   own(
     'ERR_SOCKET_IN_USE',
@@ -839,7 +839,7 @@ const arbitrationErrors: readonly ErrorEntry[] = [
     20,
     'the register {file} is damaged: {reason}',
     'Move the file away. The register then starts empty, and goes by what both nodes know; see `drbdts explain ERR_REGISTER_FILE`.',
-    'The register is never replaced by a guess. Without its file it knows nothing and hands out nothing until both nodes, or one that serves alone, have vouched for their own records. If one of the nodes is lost as well, bring the other up with `drbdts primary --force`.',
+    'The register is never replaced by a guess. Without its file it knows nothing and hands out nothing until both nodes, or one that serves alone, have vouched for their own records. If one of the nodes is lost for good as well, say so on the other one: `drbdts confirm-fenced NODE --reason TEXT`.',
   ),
   own(
     'ERR_UNKNOWN_GROUP',
@@ -854,6 +854,13 @@ const arbitrationErrors: readonly ErrorEntry[] = [
     '{file}: {problem}',
     'See drbdts-witness(8) for an example.',
     'The witness has a file of its own: where it listens, and for each cluster the key it shares with its nodes.',
+  ),
+  own(
+    'ERR_CONFIRM_FENCED',
+    17,
+    '{node} can not be confirmed as fenced: {problem}',
+    'Name the other node, and say in --reason how it is known to be off for good.',
+    'An arbiter that was restarted, perhaps from an old copy, waits until both nodes have vouched for the record. When one of them never comes back, only a person can know that. While it is seen it is not off.',
   ),
   own(
     'ERR_NO_WITNESS',

@@ -1,4 +1,4 @@
-/** /etc/drbdts/witness.yaml: where the witness listens, where it keeps its registers, and the key of each cluster. */
+/** /etc/drbdts/witness.yaml: where the witness listens, where it keeps its registers and markers, and the key of each cluster. */
 import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
 import { z } from 'zod';
@@ -11,6 +11,7 @@ import { type LogLevel, logLevels } from '../shared/log.js';
 
 export const defaultWitnessConfig = '/etc/drbdts/witness.yaml';
 export const defaultWitnessState = '/var/lib/drbdts/witness';
+export const defaultWitnessRun = '/run/drbdts/witness';
 const clustersMax = 1024;
 
 const address = z.string().transform((text, context): Address => {
@@ -22,6 +23,7 @@ const address = z.string().transform((text, context): Address => {
 const schema = z.strictObject({
   listen: z.array(address).min(1, 'name at least one address'),
   'state-dir': z.string().startsWith('/').default(defaultWitnessState),
+  'run-dir': z.string().startsWith('/').default(defaultWitnessRun),
   'log-level': z.enum(logLevels).default('info'),
   clusters: z.record(
     z.string().regex(namePattern, 'names of clusters have letters, digits, dot, dash and underscore'),
@@ -32,6 +34,8 @@ const schema = z.strictObject({
 export interface WitnessConfig {
   listen: Address[];
   stateDir: string;
+  /** in a tmpfs: what tells a restart of the process from one of the host, or from a restored copy. */
+  runDir: string;
   logLevel: LogLevel;
   /** keys by name of the cluster. */
   clusters: Map<string, Buffer>;
@@ -54,6 +58,7 @@ export function readWitnessConfig(file: string): WitnessConfig {
   return {
     listen,
     stateDir: parsed.data['state-dir'],
+    runDir: parsed.data['run-dir'],
     logLevel: parsed.data['log-level'],
     clusters: new Map(Object.entries(clusters).map(([name, { 'key-file': keyFile }]) => [name, readKeyFile(keyFile)])),
   };

@@ -1,12 +1,13 @@
 #!/usr/bin/env node
 /** drbdts-witness: a small daemon on a third host that keeps the in-sync set registers of one or many clusters. */
-import { mkdirSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { formatAddress } from '../config/types.js';
 import { asDrbdtsError, drbdtsError } from '../shared/errors.js';
+import { lockStateDir } from '../shared/lock.js';
 import { createLog } from '../shared/log.js';
 import { version } from '../shared/version.js';
 import { defaultWitnessConfig, readWitnessConfig } from './config.js';
+import { createMarker } from './marker.js';
 import { type ServedCluster, WitnessServer } from './server.js';
 import { RegisterStore } from './store.js';
 
@@ -33,19 +34,22 @@ async function run(): Promise<void> {
   const config = readWitnessConfig(values.config);
   const log = createLog(config.logLevel, values.foreground ? { journal: false } : {});
   process.stderr.on('error', () => {});
-  try {
-    mkdirSync(config.stateDir, { recursive: true, mode: 0o700 });
-  } catch (error) {
-    throw drbdtsError('ERR_STATE_DIR', { values: { dir: config.stateDir, reason: (error as Error).message }, place: config.stateDir });
-  }
+  // two processes on one register would answer for each other's past
+  await lockStateDir('drbdts-witness', config.stateDir);
   const clusters = new Map<string, ServedCluster>();
   for (const [name, key] of config.clusters) {
-    const store = new RegisterStore(config.stateDir, name);
+    const store = new RegisterStore(config.stateDir, name, (file) => {
+      const { marker, problem } = createMarker(config.runDir, name, file);
+      if (problem !== '') log.warn(`cluster ${name}: no marker can be kept (run-dir: ${problem}); after every restart the nodes have to vouch`);
+      return marker;
+    });
     // a damaged register concerns its cluster alone; it is refused until somebody has looked at it
     await store.load().catch((error: unknown) => {
       const { message, remedy } = asDrbdtsError(error);
       log.error(`cluster ${name}: ${message}. ${remedy} Its requests are refused until then.`);
     });
+    if (store.continued) log.info(`cluster ${name}: goes on where the last process on this host ended`);
+    else if (store.incarnation !== '') log.info(`cluster ${name}: the register may be an old copy; both nodes, or one that serves alone, vouch first`);
     clusters.set(name, { key, store });
   }
   const server = new WitnessServer(clusters, log);

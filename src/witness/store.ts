@@ -1,6 +1,7 @@
 /**
  * The registers of one cluster on stable storage: one small file, replaced as a whole and flushed, folder included, before an answer is
- * given. What it held at the start may be an old copy: every start is an incarnation of its own. A damaged file is never replaced.
+ * given. What it held at the start may be an old copy, unless the marker (marker.ts) says that it is what this host's last process left:
+ * every other start is an incarnation of its own. A damaged file is never replaced.
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { open, readFile, rename } from 'node:fs/promises';
@@ -9,6 +10,7 @@ import { z } from 'zod';
 import { keysMax, type RegisterAnswer, type RegisterRequest, registerRecord, type WitnessStatus } from '../arbiter/messages.js';
 import { applyRequest, type Cell, mustBeStored, newCell, restarted } from '../arbiter/register.js';
 import { drbdtsError } from '../shared/errors.js';
+import { type Marker, noMarker } from './marker.js';
 
 const formatVersion = 1;
 const cells = z.record(z.string(), z.object({ nodes: z.tuple([z.string(), z.string()]), record: registerRecord }).strict());
@@ -42,21 +44,31 @@ function parse(path: string, cluster: string, text: string): Map<string, Cell> {
 export class RegisterStore {
   readonly cluster: string;
   requests = 0;
-  private readonly path: string;
+  readonly path: string;
   private readonly directory: string;
+  private readonly marker: Marker;
   private incarnation_ = '';
+  /** what the file has, as last read or written; '' there is none. */
+  private text = '';
+  private continued_ = false;
   /** null: to be read (again) from the file. */
   private cells: Map<string, Cell> | null = null;
   private queue: Promise<unknown> = Promise.resolve();
 
-  constructor(directory: string, cluster: string) {
+  constructor(directory: string, cluster: string, marker: (file: string) => Marker = () => noMarker) {
     this.cluster = cluster;
     this.directory = directory;
     this.path = join(directory, `${cluster}.json`);
+    this.marker = marker(this.path);
   }
 
   get incarnation(): string {
     return this.incarnation_;
+  }
+
+  /** It is what the last process on this host left, and goes on as if that had only paused. */
+  get continued(): boolean {
+    return this.continued_;
   }
 
   /** Reads the file; rejects with ERR_REGISTER_FILE when it is damaged. */
@@ -77,6 +89,7 @@ export class RegisterStore {
       const after = new Map(all).set(request.key, cell);
       if (mustBeStored(before, cell)) await this.write(after);
       this.cells = after;
+      if (before !== cell) this.mark(after);
       return { answer, refused };
     });
   }
@@ -103,17 +116,31 @@ export class RegisterStore {
         throw drbdtsError('ERR_REGISTER_FILE', { values: { file: this.path, reason: (error as Error).message }, place: this.path, cause: error });
     }
     const found = text === null ? new Map<string, Cell>() : parse(this.path, this.cluster, text);
-    this.incarnation_ = randomBytes(12).toString('hex');
+    const kept = text === null ? null : this.marker.read(text);
+    if (kept === null) this.marker.remove();
+    else for (const [key, cell] of found) found.set(key, { ...cell, ...kept.cells[key] });
+    this.text = text ?? '';
+    this.continued_ = kept !== null;
+    this.incarnation_ = kept?.incarnation ?? randomBytes(12).toString('hex');
     this.cells = found;
+    if (kept === null && text !== null) this.mark(found);
     return found;
+  }
+
+  private mark(all: ReadonlyMap<string, Cell>): void {
+    const cells = Object.fromEntries([...all].map(([key, { vouched, said }]) => [key, { vouched, said: { ...said } }]));
+    this.marker.write(this.text, { incarnation: this.incarnation_, cells });
   }
 
   private async write(all: ReadonlyMap<string, Cell>): Promise<void> {
     const fresh = `${this.path}.new`;
+    // until all is done nothing says that the file is what we know: a start in between is one of an unknown copy
+    this.marker.remove();
+    const text = format(this.cluster, all);
     try {
       const handle = await open(fresh, 'w', 0o600);
       try {
-        await handle.writeFile(format(this.cluster, all));
+        await handle.writeFile(text);
         await handle.sync();
       } finally {
         await handle.close();
@@ -125,6 +152,7 @@ export class RegisterStore {
       } finally {
         await folder.close();
       }
+      this.text = text;
     } catch (error) {
       // nobody knows which of the two a crash would leave: as after a restart, those who must know vouch again
       this.cells = null;

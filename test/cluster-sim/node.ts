@@ -123,7 +123,7 @@ export class NodeSim {
   private membership: MembershipState | null = null;
   private report: NodeReport | null = null;
   private recordWatch: RecordWatch | null = null;
-  private view: DaemonView = { up: false, volumes: {}, standings: {}, silentArbiter: [], refused: [] };
+  private view: DaemonView = { up: false, volumes: {}, standings: {}, silentArbiter: [], unvouched: [], refused: [] };
   private readonly asked = new Map<string, { atMs: number; answeredMs: number | null }>();
   private viewText = '';
   private viewPending = false;
@@ -246,7 +246,7 @@ export class NodeSim {
   private readStatus(): void {
     // asked and not answered: as it was
     if (this.daemon.up && this.daemon.paused) return;
-    const next = this.daemon.up ? viewOf(this.statusReply(), this.volumes) : { up: false, volumes: {}, standings: {}, silentArbiter: [], refused: [] };
+    const next = this.daemon.up ? viewOf(this.statusReply(), this.volumes) : { up: false, volumes: {}, standings: {}, silentArbiter: [], unvouched: [], refused: [] };
     const text = JSON.stringify(next);
     if (text === this.viewText) return;
     this.viewText = text;
@@ -297,7 +297,7 @@ export class NodeSim {
     this.viewPending = false;
     this.asked.clear();
     this.viewText = '';
-    this.view = { up: false, volumes: {}, standings: {}, silentArbiter: [], refused: [] };
+    this.view = { up: false, volumes: {}, standings: {}, silentArbiter: [], unvouched: [], refused: [] };
     this.leaving = false;
   }
 
@@ -338,6 +338,7 @@ export class NodeSim {
       askReplication: (name) => this.askReplication(name),
       replicationAgeMs: () => Object.fromEntries([...this.asked].flatMap(([name, { answeredMs }]) => (answeredMs === null ? [] : [[name, scheduler.now - answeredMs]]))),
       pingLost: () => around.pingLost(index),
+      recordUnvouched: (group) => records.unvouched(group),
       recordStanding: (group) => (around.arbitrated ? records.standing(group) : 'none'),
       claimRecord: (group) => records.claim(group),
       tendRecord: (group, here, peerAlive) => {

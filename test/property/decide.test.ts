@@ -78,7 +78,7 @@ class Claims {
       {
         ...{ cluster, groups: this.groups, self: own.node, nowMs: now, own, nextVersion: side.version + 1, peer: side.peer.life === 0 ? 'unknown' : 'alive' },
         ...{ peerReport: side.peer.report, confirmedVersion: side.peer.confirmed, confirmedAgeMs: now - side.peer.confirmedAtMs },
-        ...{ reportIsCurrent: side.peer.report !== null && side.peer.version >= side.peer.announced, twins: false, standings: {}, silentArbiter: [], replicationAgeMs: {}, daemonUp: true },
+        ...{ reportIsCurrent: side.peer.report !== null && side.peer.version >= side.peer.announced, twins: false, standings: {}, silentArbiter: [], unvouched: [], replicationAgeMs: {}, daemonUp: true },
       },
       side.memory,
     );

@@ -211,6 +211,13 @@ export class ClusterLab {
     await exited(child);
   }
 
+  /** A new process of the witness; `boot`: on a host that was booted meanwhile. */
+  async restartWitness({ boot = false } = {}): Promise<void> {
+    await this.stopWitness();
+    if (boot) await this.witness.sh('rm -rf /run/drbdts/witness');
+    this.startWitness();
+  }
+
   async startClusterd(host: Host, extra: readonly string[] = []): Promise<Clusterd> {
     const clusterd = new Clusterd(host, extra);
     this.clusterds.set(host, clusterd);

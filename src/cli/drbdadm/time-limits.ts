@@ -37,6 +37,7 @@ export function withTimeLimits(api: ControlApi, limits = { questionMs: questionL
       const call = api.verb(resource, verb, request);
       return unlimited.has(verb) ? call : within(limits.changeMs, `${verb} ${resource}`, call);
     },
+    confirmFenced: (node, reason) => within(limits.changeMs, `confirm-fenced ${node}`, api.confirmFenced(node, reason)),
     reload: () => within(limits.changeMs, 'reload', api.reload()),
   };
 }

@@ -91,7 +91,7 @@ export function rightClusterd(config: Config, node: string): ClusterStatus {
     configDigest: clusterDigest(config.cluster, config.groups),
     nodes: ['master1', 'master2'].map((name) => ({ name, state: 'online' as const, sinceMs: 5000, pingLost: 0, sameConfiguration: true })),
     links: [link('direct'), link('lan')],
-    arbiter: { kind: 'witness', standings: { r0: 'together' } },
+    arbiter: { kind: 'witness', unvouched: [], standings: { r0: 'together' } },
     maintenance: false,
     drbdtsd: true,
     groups: [

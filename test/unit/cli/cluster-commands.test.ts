@@ -21,7 +21,7 @@ const status = (changes: Partial<ClusterStatus> = {}): ClusterStatus => ({
     { name: 'beta', state: 'online', sinceMs: 61_000, pingLost: 0, sameConfiguration: true },
   ],
   links: [{ name: 'direct', state: 'up', oneWay: false, silentMs: 12, gapMaxMs: 130, rttMs: 0.2, lost: 0 }],
-  arbiter: { kind: 'witness', standings: { r0: 'together' } },
+  arbiter: { kind: 'witness', unvouched: [], standings: { r0: 'together' } },
   groups: [group()],
   ...changes,
 });
@@ -175,7 +175,7 @@ describe('status and history', () => {
   it('everything that needs attention is said', () => {
     const text = formatClusterStatus(
       status({
-        arbiter: { kind: 'none', standings: {} },
+        arbiter: { kind: 'none', unvouched: [], standings: {} },
         maintenance: true,
         links: [{ name: 'lan', state: 'dead', oneWay: true, silentMs: null, gapMaxMs: 0, rttMs: null, lost: 3 }],
         nodes: [{ name: 'alpha', state: 'standby', sinceMs: 0, pingLost: 2, sameConfiguration: true }],

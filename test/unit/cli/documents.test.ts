@@ -83,7 +83,7 @@ test('the example of a cluster has no problem on its nodes', () => {
 
 test('cluster.md explains what keeps a group from running', () => {
   const text = read('docs/cluster.md');
-  const source = ['placement', 'decide'].map((name) => readFileSync(new URL(`../../../../src/cluster/${name}.ts`, import.meta.url), 'utf8')).join('');
+  const source = ['cluster/placement', 'cluster/decide', 'cluster/manager', 'arbiter/register'].map((name) => readFileSync(new URL(`../../../../src/${name}.ts`, import.meta.url), 'utf8')).join('');
   for (const [, sentence = ''] of text.matchAll(/^\| (`[^|]*`) \|/gm)) {
     for (const [, quoted = ''] of sentence.matchAll(/`([^`]+)`/g)) {
       if (/^(drbdts|--|addresses are held back)/.test(quoted)) continue;

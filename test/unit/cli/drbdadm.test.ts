@@ -154,6 +154,7 @@ test('a daemon that hangs: calls end with an error, waiting on purpose does not'
     status: () => never,
     proc: () => never,
     config: () => never,
+    confirmFenced: () => never,
     reload: () => never,
     events: () => (async function* () {})(),
     verb: (_resource: string, verb: string) => (verb === 'wait-sync' ? new Promise<typeof reply>((resolve) => setTimeout(resolve, 60, reply)) : never),

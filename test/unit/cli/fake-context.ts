@@ -57,6 +57,7 @@ export async function runFake(args: readonly string[], options: FakeOptions = {}
       yield* options.events ?? [];
     },
     config: async () => ({ resources: [] }),
+    confirmFenced: async (node, reason) => ({ output: [`${node} confirmed: ${reason}`] }),
     reload: async () => {
       reloads += 1;
       return { changed: [], problems: [] };

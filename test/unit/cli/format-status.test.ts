@@ -102,7 +102,7 @@ test('no resources', () => {
 });
 
 test('arbitration: silent while all is well, red where nobody arbitrates or the arbiter is silent', () => {
-  const arbitration = { arbiter: 'witness', state: 'together', epoch: 3, reachable: true, sentence: '' } as const;
+  const arbitration = { arbiter: 'witness', state: 'together', epoch: 3, reachable: true, vouched: true, sentence: '' } as const;
   const lines = (change: object): string[] =>
     formatTable([makeResource([makeVolume({ arbitration: { ...arbitration, ...change } })])], { paint: colorPainter }).slice(2);
   assert.deepEqual(lines({}), []);

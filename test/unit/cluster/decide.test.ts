@@ -31,7 +31,7 @@ function report(node: string, own: Partial<GroupReport>, volume: VolumeReport, c
 function input(own: NodeReport, peer: NodeReport | null, changes: Partial<DecideInput> = {}): DecideInput {
   return {
     ...{ cluster, groups: [group()], self: own.node, nowMs: 10_000, own, nextVersion: 8, peerReport: peer, confirmedVersion: 7, confirmedAgeMs: 10 },
-    ...{ peer: peer === null ? 'dead' : 'alive', reportIsCurrent: true, twins: false, standings: { r0: 'together' }, silentArbiter: [], replicationAgeMs: {}, daemonUp: true },
+    ...{ peer: peer === null ? 'dead' : 'alive', reportIsCurrent: true, twins: false, standings: { r0: 'together' }, silentArbiter: [], unvouched: [], replicationAgeMs: {}, daemonUp: true },
     ...changes,
   };
 }
@@ -71,6 +71,35 @@ describe('decide', () => {
     const coming = report('beta', { phase: 'started', held: true }, secondary);
     assert.deepEqual(kinds(decide(input(coming, report('alpha', {}, secondary)), freshMemory)), []);
     assert.deepEqual(kinds(decide(input(held, report('alpha', {}, secondary), { daemonUp: false }), freshMemory)), []);
+  });
+});
+
+describe('an arbiter that can not be asked while the other node is dead', () => {
+  const own = report('beta', {}, { ...secondary, connection: 'WFConnection', peerDisk: 'DUnknown' });
+  const starting = report('beta', { phase: 'starting' }, { ...secondary, connection: 'WFConnection', peerDisk: 'DUnknown' });
+  const [unvouched, silent, open] = [{ unvouched: ['r0'] }, { silentArbiter: ['r0'] }, { standings: { r0: 'open' as const } }];
+
+  it('restarted: the group waits, names the way out, and starts when the arbiter has been vouched for', () => {
+    const waits = decide(input(own, null, unvouched), freshMemory);
+    assert.deepEqual(kinds(waits), []);
+    assert.match(waits.placements['store']?.why ?? '', /^waiting: the arbiter was restarted.* until alpha vouches .*confirm-fenced alpha --reason TEXT/);
+    assert.deepEqual(kinds(decide(input(own, null), waits.memory)), ['start']);
+  });
+
+  it('a start that has begun is taken back before it counts as failed: at once when it has to be vouched for, after a while when it is silent', () => {
+    assert.deepEqual(decide(input(starting, null, { ...unvouched, ...open }), freshMemory).orders.map((order) => [order.kind, order.kind === 'stop' && order.urgent]), [['stop', false]]);
+    const first = decide(input(starting, null, { ...silent, ...open }), freshMemory);
+    assert.deepEqual(kinds(first), []);
+    const later = input(starting, null, { ...silent, ...open, nowMs: 13_100 });
+    assert.deepEqual(kinds(decide(later, first.memory)), ['stop']);
+    const answered = decide(input(starting, null, open), first.memory);
+    assert.deepEqual(kinds(decide(later, answered.memory)), [], 'it had answered in between');
+  });
+
+  it('changes nothing for who is Primary already, or while the other node lives', () => {
+    const primaryAlone: VolumeReport = { ...primary, connection: 'WFConnection', peerDisk: 'Outdated' };
+    assert.deepEqual(kinds(decide(input(report('beta', { phase: 'starting' }, primaryAlone), null, { ...unvouched, standings: { r0: 'alone' } }), freshMemory)), []);
+    assert.deepEqual(kinds(decide(input(starting, report('alpha', {}, secondary), unvouched), freshMemory)), []);
   });
 });
 

@@ -13,7 +13,7 @@ import { DrbdtsError, drbdtsError } from '../../../src/shared/errors.js';
 
 const status = (warnings: string[] = []): ClusterStatus => ({
   ...{ cluster: 'c', node: 'alpha', version: '1', configDigest: 'd', maintenance: false, drbdtsd: true, nodes: [], links: [], groups: [], warnings },
-  arbiter: { kind: 'none', standings: {} },
+  arbiter: { kind: 'none', unvouched: [], standings: {} },
 });
 const entry = (sentence: string): HistoryEntry => ({ time: 't', node: 'alpha', group: '', level: 'info', sentence });
 

@@ -6,7 +6,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { ControlClient } from '../../../src/control/client.js';
-import type { RegisterReply, RegisterRequest, EventRecord, ProgressRecord, StatusReply } from '../../../src/control/messages.js';
+import type {
+  ConfirmReply,
+  ConfirmRequest,
+  EventRecord,
+  ProgressRecord,
+  RegisterReply,
+  RegisterRequest,
+  StatusReply,
+} from '../../../src/control/messages.js';
 import { type ControlHandlers, ControlServer, type VerbContext } from '../../../src/control/server.js';
 import { EventStreamReader, encodeEvent } from '../../../src/control/sse.js';
 import { drbdtsError, errorForDrbdCode } from '../../../src/shared/errors.js';
@@ -47,10 +55,11 @@ class TestHandlers implements ControlHandlers {
   register = (group: string): RegisterReply => this.answer(`register ${group}`);
   claim = async (group: string, { peerGone }: RegisterRequest): Promise<RegisterReply> => this.answer(`claim ${group} ${peerGone}`);
   release = (group: string, { peerGone }: RegisterRequest): RegisterReply => this.answer(`release ${group} ${peerGone}`);
+  confirmFenced = ({ node, reason }: ConfirmRequest): ConfirmReply => ({ output: [`${node}: ${reason}`] });
   private answer(asked: string): RegisterReply {
     this.asked.push(asked);
-    const status = { arbiter: 'witness', state: 'together', epoch: 1, reachable: true, sentence: '' } as const;
-    return { ...status, key: 'group/web', granted: true, inSync: ['a', 'b'], holder: 'a', vouched: true };
+    const status = { arbiter: 'witness', state: 'together', epoch: 1, reachable: true, vouched: true, sentence: '' } as const;
+    return { ...status, key: 'group/web', granted: true, inSync: ['a', 'b'], holder: 'a' };
   }
 }
 
@@ -85,6 +94,8 @@ describe('control API', () => {
     await client.claim('web', true);
     await client.release('web', false);
     assert.deepEqual(handlers.asked, ['register web', 'claim web true', 'release web false']);
+    assert.deepEqual(await client.confirmFenced('b', 'its board is burnt'), { output: ['b: its board is burnt'] });
+    assert.equal((await raw(socket, 'POST', '/v1/confirm-fenced', '{}')).status, 400);
     assert.equal((await raw(socket, 'POST', '/v1/register/group%2Fweb/claim', '{}')).status, 400);
     assert.equal((await raw(socket, 'GET', '/v1/register/volume%2Fr0%2F0')).status, 404);
   });

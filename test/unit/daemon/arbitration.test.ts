@@ -87,6 +87,24 @@ describe('the agent', () => {
     });
   }
 
+  it('an operator\'s word that the peer is off makes its own word enough, until the peer is seen', () => {
+    const secondary: View = { ...cutOff, primary: false, frozen: false };
+    const waiting = { vouched: false, record: { ...alone, epoch: 3 } };
+    const agent = new Agent().step({ type: 'look' }, secondary).answered(waiting, secondary).answered(waiting, secondary);
+    assert.match(arbitrationStatusOf(agent.state, 'witness', '').sentence, /waits until beta vouches .*drbdts confirm-fenced beta --reason/);
+    const vouches = (of: Agent): boolean[] => of.actions.flatMap((action) => (action.type === 'ask' && action.request.op === 'vouch' ? [action.request.alone] : []));
+    agent.step({ type: 'look' }, secondary).answered(waiting, secondary);
+    assert.deepEqual(vouches(agent), [false]);
+    agent.answered(waiting, secondary).step({ type: 'confirmed' }, secondary).answered(waiting, secondary);
+    assert.deepEqual(vouches(agent), [true]);
+    agent.answered({ vouched: true }, secondary);
+    assert.equal(agent.state.confirmed, false);
+    assert.equal(arbitrationStatusOf(agent.state, 'witness', '').vouched, true);
+    agent.step({ type: 'confirmed' }, secondary).step({ type: 'look' }, { ...secondary, connected: true });
+    assert.equal(agent.state.confirmed, false, 'it is not off');
+    assert.equal(agent.step({ type: 'confirmed' }, { ...secondary, connected: true }).state.confirmed, false);
+  });
+
   it('an answer to another request, or one older than what it knows, changes nothing', () => {
     const agent = new Agent().step({ type: 'look' }, servesAlone);
     const before = agent.state;

@@ -1,7 +1,7 @@
 /** drbdts-witness as a real process: durable answers, many clusters, and what it does with those who are not meant. */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -20,6 +20,8 @@ const both: RegisterRecord = { epoch: 1, inSync: ['alpha', 'beta'], holder: '', 
 
 class Witness {
   readonly directory = mkdtempSync(join(tmpdir(), 'drbdts-witness-'));
+  /** in a tmpfs, as /run is. */
+  readonly runDir = mkdtempSync('/dev/shm/drbdts-witness-');
   stderr = '';
   port = 0;
   private child: ChildProcess | null = null;
@@ -29,7 +31,7 @@ class Witness {
     for (const name of ['store', 'other']) writeFileSync(join(this.directory, `${name}.key`), `secret of the cluster ${name}\n`, { mode: 0o600 });
     writeFileSync(
       join(this.directory, 'witness.yaml'),
-      `listen: ['127.0.0.1:${this.port === 0 ? await freePort() : this.port}']\nstate-dir: ${this.directory}/registers\nclusters:\n` +
+      `listen: ['127.0.0.1:${this.port === 0 ? await freePort() : this.port}']\nstate-dir: ${this.directory}/registers\nrun-dir: ${this.runDir}\nclusters:\n` +
         `  store: { key-file: ${this.directory}/store.key }\n  other: { key-file: ${this.directory}/other.key }\n`,
     );
     const child = spawn(process.execPath, [program, '--config', join(this.directory, 'witness.yaml')], { stdio: ['ignore', 'ignore', 'pipe'] });
@@ -71,7 +73,7 @@ class Witness {
 
   async remove(): Promise<void> {
     await this.kill();
-    rmSync(this.directory, { recursive: true, force: true });
+    for (const directory of [this.directory, this.runDir]) rmSync(directory, { recursive: true, force: true });
   }
 }
 
@@ -111,10 +113,32 @@ describe('drbdts-witness', () => {
     assert.ok(existsSync(join(witness.directory, 'registers', 'store.json')));
   });
 
-  it('killed at once after its answer it still knows, and waits to be vouched for', async () => {
+  it('killed at once after its answer the next process goes on as if nothing had been', async () => {
     const { incarnation } = await witness.ask({ op: 'read', ...common });
     await witness.kill('SIGKILL');
     await witness.start();
+    const answer = await witness.ask({ op: 'read', ...common });
+    assert.deepEqual([answer.vouched, answer.record.epoch, answer.record.inSync], [true, 2, ['alpha']]);
+    assert.equal(answer.incarnation, incarnation);
+    assert.match(witness.stderr, /cluster store: goes on where the last process on this host ended/);
+  });
+
+  it('two processes never keep one register', async () => {
+    const second = spawn(process.execPath, [program, '--config', join(witness.directory, 'witness.yaml')], { stdio: ['ignore', 'ignore', 'pipe'] });
+    let stderr = '';
+    second.stderr.setEncoding('utf8').on('data', (text: string) => {
+      stderr += text;
+    });
+    assert.notEqual(await new Promise((resolve) => second.once('close', resolve)), 0);
+    assert.match(stderr, /another drbdts-witness holds .*drbdts-witness\.lock/);
+  });
+
+  it('after a boot of its host it still knows, and waits to be vouched for', async () => {
+    const { incarnation } = await witness.ask({ op: 'read', ...common });
+    await witness.kill('SIGKILL');
+    for (const name of readdirSync(witness.runDir)) rmSync(join(witness.runDir, name));
+    await witness.start();
+    assert.match(witness.stderr, /cluster store: the register may be an old copy/);
     const answer = await witness.ask({ op: 'read', ...common });
     assert.deepEqual([answer.vouched, answer.record.epoch, answer.record.inSync], [false, 2, ['alpha']]);
     assert.notEqual(answer.incarnation, incarnation);

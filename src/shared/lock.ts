@@ -5,8 +5,8 @@
 import { closeSync, ftruncateSync, mkdirSync, openSync, writeSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { type Clock, systemClock } from '../shared/clock.js';
-import { drbdtsError } from '../shared/errors.js';
+import { type Clock, systemClock } from './clock.js';
+import { drbdtsError } from './errors.js';
 
 interface FsExt {
   flockSync(fd: number, flags: 'exnb' | 'un'): void;
@@ -38,11 +38,11 @@ export interface StateLock {
 }
 
 /**
- * Takes the lock of `stateDir`, which is made if need be. A predecessor that was just killed may take a moment to be gone, so it is
- * tried for `patienceMs`; then ERR_DAEMON_ALREADY_RUNNING.
+ * Takes the lock of `program` in `stateDir`, which is made if need be. A predecessor that was just killed may take a moment to be gone, so
+ * it is tried for `patienceMs`; then ERR_DAEMON_ALREADY_RUNNING.
  */
-export async function lockStateDir(stateDir: string, patienceMs = 3000, clock: Clock = systemClock): Promise<StateLock> {
-  const file = join(stateDir, 'drbdtsd.lock');
+export async function lockStateDir(program: string, stateDir: string, patienceMs = 3000, clock: Clock = systemClock): Promise<StateLock> {
+  const file = join(stateDir, `${program}.lock`);
   let fd: number;
   try {
     mkdirSync(stateDir, { recursive: true, mode: 0o700 });
@@ -63,7 +63,7 @@ export async function lockStateDir(stateDir: string, patienceMs = 3000, clock: C
         continue;
       }
       closeSync(fd);
-      throw drbdtsError('ERR_DAEMON_ALREADY_RUNNING', { values: { file }, place: file, cause: error });
+      throw drbdtsError('ERR_DAEMON_ALREADY_RUNNING', { values: { program, file }, place: file, cause: error });
     }
   }
   ftruncateSync(fd, 0);
