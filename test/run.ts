@@ -42,10 +42,12 @@ function describeError(error: unknown): string {
   return String(cause);
 }
 
-/** Runs files, prints failures and skips in full and one line per file. */
+/** Runs files, prints failures and skips in full and one line per file, with how long it took. */
 async function runFiles(files: string[], parallel: number, totals: Totals): Promise<void> {
   if (files.length === 0) return;
   const perFile = new Map<string, Totals>();
+  const begin = performance.now();
+  const seconds = new Map<string, number>();
   const stream = run({ files, concurrency: parallel });
   const count = (reported: string | undefined, kind: keyof Totals): void => {
     totals[kind] += 1;
@@ -59,6 +61,11 @@ async function runFiles(files: string[], parallel: number, totals: Totals): Prom
   const isContainer = (data: { name: string; details: { type?: string | undefined } }): boolean =>
     data.details.type === 'suite' || files.includes(data.name) || files.includes(join(root, data.name));
   for await (const event of stream) {
+    // a test at the top of a file; several of one file run one after the other
+    if ((event.type === 'test:pass' || event.type === 'test:fail') && event.data.nesting === 0) {
+      const { file = '', details } = event.data;
+      seconds.set(file, (seconds.get(file) ?? 0) + details.duration_ms / 1000);
+    }
     if (event.type === 'test:pass') {
       const { data } = event;
       if (isContainer(data)) continue;
@@ -77,9 +84,10 @@ async function runFiles(files: string[], parallel: number, totals: Totals): Prom
     }
   }
   for (const file of files) {
+    const took = files.length === 1 ? (performance.now() - begin) / 1000 : (seconds.get(file) ?? 0);
     const own = perFile.get(file) ?? { passed: 0, failed: 0, skipped: 0 };
     console.log(
-      `${own.failed > 0 ? 'FAILED' : 'ok    '} ${relative(join(root, 'dist', 'test'), file)}: ${own.passed} passed, ${own.failed} failed, ${own.skipped} skipped`,
+      `${own.failed > 0 ? 'FAILED' : 'ok    '} ${relative(join(root, 'dist', 'test'), file)}: ${own.passed} passed, ${own.failed} failed, ${own.skipped} skipped, ${took.toFixed(1)} s`,
     );
   }
 }
@@ -88,6 +96,7 @@ async function runFiles(files: string[], parallel: number, totals: Totals): Prom
 async function runNative(totals: Totals): Promise<void> {
   const child = spawn(nativeTest, ['--no-colors=true'], { stdio: ['ignore', 'pipe', 'inherit'] });
   let output = '';
+  const begin = performance.now();
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
     output += text;
   });
@@ -103,7 +112,7 @@ async function runNative(totals: Totals): Promise<void> {
   totals.failed += failed;
   totals.skipped += Number(match?.[4] ?? 0);
   if (failed > 0) console.log(`FAILED: native tests (exit ${code ?? 'by signal'})\n${indent(output)}`);
-  console.log(`${failed > 0 ? 'FAILED' : 'ok    '} native core_test: ${passed} passed, ${failed} failed`);
+  console.log(`${failed > 0 ? 'FAILED' : 'ok    '} native core_test: ${passed} passed, ${failed} failed, ${((performance.now() - begin) / 1000).toFixed(1)} s`);
 }
 
 const filters = process.argv.slice(2);
