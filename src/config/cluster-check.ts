@@ -225,6 +225,16 @@ function buildFilesystem(member: FileMember, mountPoint: string, timeouts: Membe
   };
 }
 
+/** First and last address of an IPv4 network, which are not for hosts; '' where all are (prefix 31 and 32). */
+function edgesOf(address: string, prefix: number): [string, string] {
+  if (prefix > 30) return ['', ''];
+  const number = address.split('.').reduce((sum, part) => sum * 256 + Number(part), 0);
+  const hosts = 2 ** (32 - prefix);
+  const first = Math.floor(number / hosts) * hosts;
+  const text = (value: number): string => [24, 16, 8, 0].map((shift) => Math.floor(value / 2 ** shift) % 256).join('.');
+  return [text(first), text(first + hosts - 1)];
+}
+
 function buildVip(member: FileMember, vip: string, timeouts: MemberTimeouts, at: Place, report: Report): MemberConfig | null {
   const { conflict } = findings(report);
   const [address = '', prefixText, ...rest] = vip.split('/');
@@ -233,6 +243,10 @@ function buildVip(member: FileMember, vip: string, timeouts: MemberTimeouts, at:
   if ((family !== 4 && family !== 6) || rest.length > 0 || prefixText === undefined || !/^\d+$/.test(prefixText) || prefix < 1 || prefix > (family === 4 ? 32 : 128)) {
     conflict([...at.path, 'vip'], `'${vip}' is not ADDRESS/PREFIX`, 'Write the prefix of the network, such as 192.168.42.14/24.');
     return null;
+  }
+  const [first, last] = family === 4 ? edgesOf(address, prefix) : ['', ''];
+  if (address === first || address === last) {
+    conflict([...at.path, 'vip'], `${address} is the ${address === first ? 'name of the network' : 'broadcast address'}, which no host can have`, `Write an address between ${first} and ${last}.`);
   }
   const label = member.label ?? '';
   if (label !== '' && family === 6) conflict([...at.path, 'label'], 'IPv6 addresses have no labels', 'Remove `label`.');
@@ -302,6 +316,21 @@ function serviceOf(member: FileMember, path: KeyPath, report: Report): ServiceSp
   return start === undefined || stop === undefined ? null : { kind: 'command', start, stop, monitor: monitor ?? '' };
 }
 
+/** Whether a mount point lies below another one. */
+const isInside = (path: string, above: string): boolean => path !== above && path.startsWith(above === '/' ? above : `${above}/`);
+
+/** A block device that is no volume. */
+function checkForeignDevice(device: string, path: KeyPath, resources: readonly ResourceConfig[], report: Report): void {
+  const { conflict, warn } = findings(report);
+  const backed = resources.find((resource) => resource.hosts.some((host) => host.volumes.some((volume) => volume.disk === device || volume.metaDisk === device)));
+  if (backed !== undefined) {
+    const own = devicesOf(backed)[0] ?? '';
+    conflict(path, `${device} is a disk of resource ${backed.name}: written past the volume, both copies are lost`, `Write \`device: ${own}\`, and \`- volume: ${backed.name}\` before it.`);
+  } else if (device.startsWith('/dev/')) {
+    warn(path, `${device} is no volume: nothing copies it to the other node, and nothing keeps both from mounting it`, 'Name a volume of this file, or be sure that it is meant.');
+  }
+}
+
 /** The order on which a group lives: volume, then its file system, then what uses it. */
 function checkOrder(members: readonly MemberConfig[], path: KeyPath, resources: readonly ResourceConfig[], report: Report): void {
   const { conflict, warn } = findings(report);
@@ -320,6 +349,11 @@ function checkOrder(members: readonly MemberConfig[], path: KeyPath, resources: 
           `Put \`- volume: ${owner?.name}\` before it.`,
         );
       }
+      if (owner === undefined) checkForeignDevice(member.device, [...at, 'device'], resources, report);
+      const cover = members.slice(index + 1).find((other) => other.kind === 'filesystem' && isInside(member.mountPoint, other.mountPoint));
+      if (cover?.kind === 'filesystem') {
+        conflict(at, `${member.mountPoint} is mounted before ${cover.mountPoint}, which then hides it`, `Put the file system of ${cover.mountPoint} before it.`);
+      }
     }
     const laterStorage = members.slice(index + 1).find((other) => other.kind === 'filesystem');
     if (member.kind === 'service' && laterStorage !== undefined) {
@@ -332,12 +366,24 @@ function checkOrder(members: readonly MemberConfig[], path: KeyPath, resources: 
 }
 
 function checkRelations(groups: readonly GroupConfig[], nodes: readonly string[], report: Report): void {
-  const { conflict } = findings(report);
+  const { conflict, warn } = findings(report);
   const owners = new Map<string, string>();
   const names = groups.map(({ name }) => name);
   for (const group of groups) {
     const path: KeyPath = ['groups', group.name];
     if (group.preferred !== '' && !nodes.includes(group.preferred)) conflict([...path, 'preferred'], `'${group.preferred}' is not a node of the cluster`, `Nodes: ${nodes.join(', ')}.`);
+    if (group.autoFailback && group.preferred === '') warn([...path, 'auto-failback'], 'auto-failback without a preferred node does nothing', 'Add `preferred:`.');
+    const leader = groups.find(({ name, preferred }) => group.after.includes(name) && preferred !== '');
+    if (leader !== undefined && group.preferred !== '' && group.preferred !== leader.preferred) {
+      warn([...path, 'preferred'], `it goes where group ${leader.name} is, which prefers ${leader.preferred}: ${group.preferred} means nothing`, 'Leave it out.');
+    }
+    for (const member of group.members) {
+      if (member.kind !== 'filesystem') continue;
+      const above = groups.find((other) => other !== group && other.members.some((one) => one.kind === 'filesystem' && isInside(member.mountPoint, one.mountPoint)));
+      if (above !== undefined && !group.after.includes(above.name)) {
+        conflict([...path, 'members', group.members.indexOf(member)], `${member.mountPoint} lies below a mount point of group ${above.name}, which may be elsewhere, or come later`, `Add \`after: [${above.name}]\`.`);
+      }
+    }
     for (const [key, list] of [['after', group.after], ['apart', group.apart]] as const) {
       for (const other of list) {
         if (!names.includes(other) || other === group.name) conflict([...path, key], `'${other}' is not another group`, `Groups: ${names.filter((name) => name !== group.name).join(', ') || 'none'}.`);
@@ -391,7 +437,16 @@ export function buildGroups(
       const built = buildMember(member, at, report);
       if (built !== null) members.push(built);
       if (built?.kind === 'volume' && cluster !== null) {
-        const hosts = resources.find((resource) => resource.name === built.resource)?.hosts.map((host) => host.name) ?? [];
+        const resource = resources.find(({ name }) => name === built.resource);
+        const promoted = String(resource?.startup['become-primary-on'] ?? '');
+        if (promoted !== '') {
+          report({
+            ...{ severity: 'warning', code: 'ERR_CONFIG_WARNING', path: ['resources', built.resource, 'startup', 'become-primary-on'] },
+            message: `become-primary-on: ${promoted} promotes ${built.resource} although group ${name} may belong elsewhere`,
+            remedy: `Remove it: the cluster manager promotes. Write \`preferred: ${promoted}\` in the group if that node shall have it.`,
+          });
+        }
+        const hosts = resource?.hosts.map((host) => host.name) ?? [];
         if (hosts.some((host) => !cluster.nodes.includes(host))) {
           conflict([...at.path, 'volume'], `${built.resource} lives on ${hosts.join(' and ')}, the cluster on ${cluster.nodes.join(' and ')}`, 'Use the same names.');
         }

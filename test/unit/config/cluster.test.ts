@@ -107,6 +107,15 @@ const mistakes: [what: string, text: string, expected: { line: number; message: 
   ['groups without cluster', good.replace(/cluster:[\s\S]*groups:/, 'groups:'), { line: 10, message: /without a `cluster:`/ }],
   ['the same address twice', changed('        label: eth0:0\n', '        label: eth0:0\n      - vip: 10.0.0.100/24\n        name: again\n'), { line: 32, message: /address 10.0.0.100 is in this group twice/ }],
   ['a circle', `${good}    after: [db]\n  db:\n    after: [web]\n    members: [{ lsb: x }]\n`, { line: 32, message: /comes after itself/ }],
+  ['a mount point hidden by a later one', changed('      - filesystem: /store\n', '      - filesystem: /store/data\n        device: /dev/sdz1\n      - filesystem: /store\n'), { line: 23, message: /\/store\/data is mounted before \/store, which then hides it/ }],
+  ['a mount point below one of another group', `${good}  db:\n    members: [{ filesystem: /store/db, device: /dev/sdz1 }]\n`, { line: 33, message: /below a mount point of group web/, remedy: /after: \[web\]/ }],
+  ['the backing disk mounted instead of the volume', changed('        type: ext4\n', '        device: /dev/sdb1\n'), { line: 24, message: /\/dev\/sdb1 is a disk of resource r0/, remedy: /device: \/dev\/drbd0/ }],
+  ['a device that is no volume', changed('        type: ext4\n', '        device: /dev/sdc1\n'), { line: 24, message: /is no volume/, severity: 'warning' }],
+  ['auto-failback to nowhere', changed('    preferred: a\n', '    auto-failback: yes\n'), { line: 20, message: /without a preferred node/, severity: 'warning' }],
+  ['a follower that prefers another node', `${good}  db:\n    preferred: b\n    after: [web]\n    members: [{ lsb: x }]\n`, { line: 33, message: /goes where group web is, which prefers a/, severity: 'warning' }],
+  ['the broadcast address', changed('10.0.0.100/24', '10.0.0.255/24'), { line: 29, message: /10.0.0.255 is the broadcast address/, remedy: /between 10.0.0.0 and 10.0.0.255/ }],
+  ['the name of the network', changed('10.0.0.100/24', '10.0.0.96/28'), { line: 29, message: /10.0.0.96 is the name of the network/ }],
+  ['drbdtsd promotes by itself', changed('    meta-disk: internal\n', '    meta-disk: internal\n    startup: { become-primary-on: b }\n'), { line: 7, message: /become-primary-on: b promotes r0/, severity: 'warning' }],
   ['nodes that are not those of the volume', changed('nodes: [a, b]', 'nodes: [a, c]').replaceAll(/b: (10\.[01]\.0\.2)(?= )/g, 'c: $1'), { line: 22, message: /lives on a and b, the cluster on a and c/ }],
 ];
 
