@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs the cluster managers that drbdts is tested and measured with (heartbeat, Pacemaker, Corosync, resource agents, keepalived; nginx as a
-# service; about 20 MB), for `npm run test:cluster-managers` and `npm run bench:outage`. Nothing of it is started, now or at boot: the tests run them in namespaces. Does only what is missing.
+# Installs the cluster managers that drbdts is tested and measured with (heartbeat, Pacemaker, Corosync, pcs, crmsh, agents, keepalived; nginx as a
+# service), for `npm run test:cluster-managers` and `npm run bench:outage`. Nothing of it is started, now or at boot: the tests run them in namespaces. Does only what is missing.
 set -euo pipefail
 
 say() { echo "setup: $1"; }
@@ -9,8 +9,8 @@ fail() {
   exit 1
 }
 
-packages=(heartbeat cluster-glue resource-agents pacemaker pacemaker-cli-utils corosync keepalived nginx-light libxml2-utils curl)
-services=(heartbeat corosync pacemaker keepalived nginx)
+packages=(heartbeat cluster-glue resource-agents pacemaker pacemaker-cli-utils corosync fence-agents pcs crmsh keepalived nginx-light libxml2-utils curl)
+services=(heartbeat corosync pacemaker pcsd keepalived nginx)
 
 command -v dpkg-query >/dev/null || fail "no Debian packages here; make sure that these are installed: ${packages[*]}"
 installed=$({ dpkg-query -W -f='${Package} ${db:Status-Status}\n' "${packages[@]}" 2>/dev/null || true; } | awk '$2 == "installed" { print $1 }')
@@ -47,7 +47,8 @@ fi
 
 for service in "${services[@]}"; do
   # only what came with this run
-  case " ${missing[*]} " in *" $service "*) ;; *) continue ;; esac
+  case $service in pcsd) package=pcs ;; nginx) package=nginx-light ;; *) package=$service ;; esac
+  case " ${missing[*]} " in *" $package "*) ;; *) continue ;; esac
   if [ -d /run/systemd/system ]; then
     "${sudo[@]}" systemctl disable --quiet "$service" 2>/dev/null || say "could not disable $service at boot; do so unless you want it"
   elif command -v update-rc.d >/dev/null; then

@@ -1,17 +1,17 @@
-/** Real Pacemaker and Corosync on two nodes: the volume as a promotable clone, with file system and address on top. */
+/** Real Pacemaker and Corosync on two nodes with fencing: the volume as a promotable clone, with file system and address on top. */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { Boot, installFile, installForClusterManagers, powerOff } from '../support/boot.js';
-import type { Host } from '../support/host.js';
+import { Host } from '../support/host.js';
 import { withLab } from '../support/lab.js';
 import { Pair } from '../support/pair.js';
-import { labUnavailable, programsUnavailable } from '../support/paths.js';
+import { labUnavailable, programsUnavailable, projectRoot } from '../support/paths.js';
 import { waitFor } from '../support/wait.js';
 
 const skip =
-  labUnavailable() || programsUnavailable('/usr/sbin/pacemakerd', '/usr/sbin/corosync', '/usr/lib/ocf/resource.d/heartbeat/Filesystem');
+  labUnavailable() || programsUnavailable('/usr/sbin/pacemakerd', '/usr/sbin/corosync', '/usr/lib/ocf/resource.d/heartbeat/Filesystem', '/usr/sbin/fence_dummy');
 
 function corosyncConf(nodes: readonly { name: string; address: string }[]): string {
   const list = nodes.map(({ name, address }, index) => `  node {\n    name: ${name}\n    nodeid: ${index + 1}\n    ring0_addr: ${address}\n  }\n`);
@@ -34,7 +34,7 @@ function resources(vip: string, home: string): string {
   const op = (id: string, name: string, interval: string, timeout: string, role = ''): string =>
     `<op id="${id}-${name}${role}" name="${name}" interval="${interval}" timeout="${timeout}"${role === '' ? '' : ` role="${role}"`}/>`;
   return `<configuration>
-  <crm_config><cluster_property_set id="options">${nv('options', { 'stonith-enabled': 'false', 'no-quorum-policy': 'ignore' })}</cluster_property_set></crm_config>
+  <crm_config><cluster_property_set id="options">${nv('options', { 'stonith-enabled': 'true', 'no-quorum-policy': 'ignore' })}</cluster_property_set></crm_config>
   <resources>
     <clone id="store-clone">
       <meta_attributes id="store-meta">${nv('store-meta', {
@@ -45,6 +45,9 @@ function resources(vip: string, home: string): string {
         <operations>${op('store', 'monitor', '5s', '20s', 'Promoted')}${op('store', 'monitor', '6s', '20s', 'Unpromoted')}${op('store', 'start', '0', '60s')}${op('store', 'promote', '0', '60s')}${op('store', 'demote', '0', '60s')}${op('store', 'stop', '0', '60s')}</operations>
       </primitive>
     </clone>
+    <primitive id="fencing" class="stonith" type="fence_dummy">
+      <instance_attributes id="fencing-attr">${nv('fencing-attr', { status_file: '/run/fence_dummy.status', pcmk_host_list: 'alpha,beta' })}</instance_attributes>
+    </primitive>
     <group id="service">
       <primitive id="fs" class="ocf" provider="heartbeat" type="Filesystem">
         <instance_attributes id="fs-attr">${nv('fs-attr', { device: '/dev/drbd0', directory: '/var/store', fstype: 'ext4' })}</instance_attributes>
@@ -137,8 +140,45 @@ test('a promotable clone with file system and address: standby, return, loss of 
     await servedBy(b);
     assert.equal(await role(b), 'Primary');
     assert.equal(await bootOf(b).must(['cat', '/var/store/third']), 'last\n');
+    assert.match(await bootOf(b).must(['stonith_admin', '--history', a.name]), /(reboot|off) of alpha successful/);
   });
 });
+
+/** The indented blocks of resources/docs/cluster-managers.md that begin with `first`, as they would be typed. */
+function snippet(first: string): string {
+  const lines = readFileSync(join(projectRoot, 'resources/docs/cluster-managers.md'), 'utf8').split('\n');
+  const begin = lines.findIndex((line) => line.startsWith(`    ${first}`));
+  assert.notEqual(begin, -1, `the page has no block that begins with ${first}`);
+  const end = lines.findIndex((line, index) => index > begin && !line.startsWith('    '));
+  return `${lines.slice(begin, end).map((line) => line.slice(4)).join('\n')}\n`;
+}
+
+/** What of a configuration the snippets are about. */
+const essentials = (cib: string): string[] =>
+  [
+    /<primitive [^>]*type="drbdts"/, /name="promotable" value="true"/, /name="promoted-max" value="1"/, /name="notify" value="true"/, /name="resource" value="r0"/,
+    /<op [^>]*role="Promoted"/, /<op [^>]*role="Unpromoted"/, /<group id="service">[\s\S]*type="Filesystem"[\s\S]*type="IPaddr2"[\s\S]*<\/group>/,
+    /<rsc_colocation [^>]*with-rsc-role="Promoted"/, /<rsc_order [^>]*first-action="promote"/, /<primitive [^>]*type="fence_dummy"/, /name="stonith-enabled" value="true"/,
+  ].flatMap((pattern) => (pattern.test(cib) ? [] : [pattern.source]));
+
+for (const [shell, program, commands] of [
+  ['crmsh', '/usr/sbin/crm', ['crm --force configure load update snippet']],
+  ['pcs', '/usr/sbin/pcs', ["sed 's/^pcs /pcs -f cib /' snippet | sh -e"]],
+] as const) {
+  test(`the commands of the page for ${shell} make a valid configuration`, { skip: skip || programsUnavailable(program), timeout: 120_000 }, async () => {
+    await withLab(`pacemaker-${shell}`, async (lab) => {
+      const host = await Host.create(lab, 'alpha');
+      installForClusterManagers(host);
+      installFile(host, '/etc/drbdts/drbdts.yaml', 'resources: {}\n');
+      const boot = await Boot.start(host);
+      writeFileSync(join(host.dir, 'snippet'), snippet(shell === 'crmsh' ? 'primitive store' : 'pcs resource create store') + snippet(shell === 'crmsh' ? 'primitive fencing' : 'pcs stonith create'));
+      await boot.sh('cibadmin --empty >cib');
+      for (const command of commands) await boot.sh(`export CIB_file=$PWD/cib; ${command}`);
+      assert.deepEqual(essentials(await boot.must(['cat', 'cib'])), []);
+      await boot.must(['crm_verify', '--xml-file', 'cib']);
+    });
+  });
+}
 
 /** The present configuration with the sections of `xml` instead of its own; the list of nodes stays. */
 async function merged(boot: Boot, xml: string): Promise<string> {
