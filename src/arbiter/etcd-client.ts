@@ -2,6 +2,7 @@
 import { request as httpRequest } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { z } from 'zod';
+import { systemClock } from '../shared/clock.js';
 import { unreachable } from './arbiter.js';
 
 export interface EtcdPlace {
@@ -73,13 +74,13 @@ export class EtcdClient {
 
   private async call<S extends z.ZodType>(path: string, body: unknown, schema: S): Promise<z.infer<S>> {
     const { endpoints, timeoutMs } = this.place;
-    const deadline = Date.now() + timeoutMs;
+    const deadline = systemClock.nowMs() + timeoutMs;
     let last: Error = unreachable('etcd', 'no endpoint is configured');
     for (let turn = 0; turn < endpoints.length; turn += 1) {
       const index = (this.first + turn) % endpoints.length;
       const endpoint = endpoints[index] ?? '';
       // the ones that follow get their share of the time
-      const limitMs = Math.max(50, (deadline - Date.now()) / (endpoints.length - turn));
+      const limitMs = Math.max(50, (deadline - systemClock.nowMs()) / (endpoints.length - turn));
       try {
         const reply = await this.ask(endpoint, path, body, limitMs);
         this.first = index;

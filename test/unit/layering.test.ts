@@ -67,6 +67,18 @@ describe('TypeScript', () => {
     assert.deepEqual(loaders.sort(), ['src/cluster/net-native.ts', 'src/daemon/addon.ts']);
   });
 
+  it('a wall clock that is set back a year decides nothing: it is read for texts only', () => {
+    // times that are shown: of log lines, events, dumps, a confirmation, and when a witness was started
+    const texts = ['cluster/history', 'daemon/arbiters', 'daemon/daemon', 'daemon/event-hub', 'daemon/meta-verbs', 'shared/clock', 'shared/log', 'witness/server'];
+    const readers = sources.filter((file) => /\bDate\b/.test(readFileSync(file, 'utf8').replace(/\/\/.*|\/\*[\s\S]*?\*\//g, '')));
+    const values = readers.filter((file) => /Date\.now|valueOf\(|\+new Date/.test(readFileSync(file, 'utf8')));
+    assert.deepEqual(values.map((file) => relative(root, file)), []);
+    const others = readers.map((file) => relative(join(root, 'src'), file).replace(/\.ts$/, '')).filter((name) => !texts.includes(name));
+    assert.deepEqual(others, []);
+    const native = files(join(root, 'native'), /\.(h|cc)$/).filter((file) => !/\/(build|sim|fuzz|test)\//.test(file));
+    assert.deepEqual(native.filter((file) => /CLOCK_REALTIME|system_clock|gettimeofday|\btime\(nullptr\)/.test(readFileSync(file, 'utf8'))).map((file) => relative(root, file)), []);
+  });
+
   it('pure files use nothing of the system', () => {
     const pure = [
       'config/check',
