@@ -7,6 +7,8 @@ export interface InterfaceFact {
   readonly name: string;
   readonly up: boolean;
   readonly carrier: boolean;
+  /** of a VLAN and its like: the interface that it is laid over. */
+  readonly over?: string;
 }
 
 export interface AddressFact {

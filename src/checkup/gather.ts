@@ -188,7 +188,7 @@ export async function gatherFacts(config: Config, cluster: ClusterConfig, node: 
     cluster.selfFence.watchdog,
   ];
   const units = [...services.flatMap((service) => (service.kind === 'systemd' ? [service.unit] : [])), ...filesystems.map(({ mountPoint }) => mountUnitOf(mountPoint))];
-  const [drbdtsd, clusterd, history, ip] = await Promise.all([orNull(sources.drbdtsd()), orNull(sources.clusterd()), orNull(sources.history()), look(['ip', '-json', 'address', 'show'])]);
+  const [drbdtsd, clusterd, history, ip] = await Promise.all([orNull(sources.drbdtsd()), orNull(sources.clusterd()), orNull(sources.history()), look(['ip', '-details', '-json', 'address', 'show'])]);
   const host = ip.code === 0 ? parseIpAddresses(ip.text) : { interfaces: [], addresses: [] };
   const present = new Set(host.addresses.map(({ address }) => address));
   const probed = vips.filter(({ address }) => !present.has(address));

@@ -40,16 +40,25 @@ function judgeLink(scene: Scene, link: LinkConfig): { link: LinkConfig; own: Add
   return { link, own };
 }
 
+/** The card whose cable an interface uses. */
+function cardOf({ facts }: Scene, name: string): string {
+  let card = name;
+  // as deep as there are interfaces, and no deeper
+  for (const _ of facts.interfaces) card = facts.interfaces.find((one) => one.name === card)?.over ?? card;
+  return card;
+}
+
 function judgeLinks(scene: Scene): void {
   const { cluster, report } = scene;
+  const card = (one: { own: AddressFact }): string => cardOf(scene, one.own.interface);
   const seen: { link: LinkConfig; own: AddressFact }[] = [];
   for (const link of cluster.links) {
     const found = judgeLink(scene, link);
     if (found === null) continue;
     const { own } = found;
-    const shared = seen.find((other) => other.own.interface === own.interface || (other.own.family === own.family && isInNetwork(own.family, own.address, other.own.address, other.own.prefix)));
+    const shared = seen.find((other) => card(other) === card(found) || (other.own.family === own.family && isInNetwork(own.family, own.address, other.own.address, other.own.prefix)));
     if (shared !== undefined) {
-      const what = shared.own.interface === own.interface ? `interface ${own.interface}` : `the network ${shared.own.address}/${shared.own.prefix}`;
+      const what = shared.own.interface === own.interface ? `interface ${own.interface}` : card(shared) === card(found) ? `the card ${card(found)}` : `the network ${shared.own.address}/${shared.own.prefix}`;
       report('CHECK_LINKS_SHARED', ['cluster', 'links', link.name], { links: `${shared.link.name} and ${link.name}`, what });
     }
     seen.push(found);

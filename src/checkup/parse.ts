@@ -11,15 +11,23 @@ interface IpAddress {
 interface IpLink {
   ifname?: string;
   flags?: string[];
+  link?: string;
+  linkinfo?: { info_kind?: string };
   addr_info?: IpAddress[];
 }
 const forever = 4294967295;
 
-/** `ip -json address show`. */
+/** Kinds of interfaces that share the cable of another one, their `link`. */
+const laidOver = new Set(['vlan', 'macvlan', 'ipvlan', 'macsec']);
+
+/** `ip -details -json address show`. */
 export function parseIpAddresses(json: string): { interfaces: InterfaceFact[]; addresses: AddressFact[] } {
   const links = JSON.parse(json) as IpLink[];
   return {
-    interfaces: links.map(({ ifname, flags = [] }) => ({ name: ifname ?? '', up: flags.includes('UP'), carrier: flags.includes('LOWER_UP') })),
+    interfaces: links.map(({ ifname, flags = [], link, linkinfo }) => ({
+      ...{ name: ifname ?? '', up: flags.includes('UP'), carrier: flags.includes('LOWER_UP') },
+      ...(link !== undefined && laidOver.has(linkinfo?.info_kind ?? '') ? { over: link } : {}),
+    })),
     addresses: links.flatMap(({ ifname, addr_info = [] }) =>
       addr_info.flatMap(({ family, local, prefixlen, valid_life_time }): AddressFact[] =>
         family !== 'inet' && family !== 'inet6'

@@ -74,6 +74,7 @@ const mistakes: readonly Mistake[] = [
   { what: 'the address of a link is not here', facts: (right) => ({ ...addresses(right, '192.168.42.12', { address: '192.168.42.99' }) }), codes: ['CHECK_LINK_ADDRESS'], at: inExample('192.168.42.12, ') },
   { what: 'the address of a link is elsewhere', facts: (right) => addresses(right, '10.0.0.1', { interface: 'lo' }), codes: ['CHECK_LINK_INTERFACE'] },
   { what: 'both links over one interface', config: [['direct: { interface: eth1', 'direct: { interface: eth0']], facts: (right) => addresses(right, '10.0.0.1', { interface: 'eth0' }), codes: ['CHECK_LINKS_SHARED'] },
+  { what: 'both links over VLANs of one card', facts: ({ interfaces }) => ({ interfaces: interfaces.map((one) => (one.name === 'eth1' ? { ...one, over: 'eth0' } : one)) }), codes: ['CHECK_LINKS_SHARED'] },
   { what: 'both links in one network', config: [['10.0.0.1, master2', '192.168.42.52, master2'], ['"10.0.0.1:7788"', '"192.168.42.52:7788"']], facts: (right) => addresses(right, '10.0.0.1', { address: '192.168.42.52' }), codes: ['CHECK_LINKS_SHARED'] },
   { what: 'no route to the peer', facts: ({ routes }) => ({ routes: but(routes, '192.168.42.13', false) }), codes: ['CHECK_NO_ROUTE'] },
   { what: 'port 694 is taken', facts: () => ({ ports: [{ protocol: 'udp', address: '0.0.0.0', port: 694 }] }), codes: ['CHECK_PORT_TAKEN', 'CHECK_PORT_TAKEN'] },

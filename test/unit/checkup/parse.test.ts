@@ -9,10 +9,11 @@ test('ip address: interfaces, and addresses with and without a lifetime', () => 
   const text = JSON.stringify([
     { ifname: 'lo', flags: ['LOOPBACK', 'UP', 'LOWER_UP'], addr_info: [{ family: 'inet6', local: '::1', prefixlen: 128, valid_life_time: 4294967295 }] },
     { ifname: 'eth0', flags: ['UP'], addr_info: [{ family: 'inet', local: '192.168.42.14', prefixlen: 24, valid_life_time: 3 }] },
-    { ifname: 'eth1', flags: [] },
+    { ifname: 'eth1', flags: [], link: 'if7', linkinfo: { info_kind: 'veth' } },
+    { ifname: 'eth1.10', flags: [], link: 'eth1', linkinfo: { info_kind: 'vlan' } },
   ]);
   assert.deepEqual(parseIpAddresses(text), {
-    interfaces: [{ name: 'lo', up: true, carrier: true }, { name: 'eth0', up: true, carrier: false }, { name: 'eth1', up: false, carrier: false }],
+    interfaces: [{ name: 'lo', up: true, carrier: true }, { name: 'eth0', up: true, carrier: false }, { name: 'eth1', up: false, carrier: false }, { name: 'eth1.10', up: false, carrier: false, over: 'eth1' }],
     addresses: [
       { interface: 'lo', family: 6, address: '::1', prefix: 128, permanent: true },
       { interface: 'eth0', family: 4, address: '192.168.42.14', prefix: 24, permanent: false },
