@@ -12,8 +12,10 @@ const here = fileURLToPath(new URL('.', import.meta.url));
 const root = join(here, '..', '..');
 const nativeTest = join(root, 'native', 'build', 'Release', 'core_test');
 const concurrency = 2;
-/** files that take the machine to themselves (device nodes, namespaces, load) run after the others, one at a time */
-const alone = ['process', 'interop'];
+/** real processes in namespaces of their own: most of their time is waiting, so two files at a time, after the others */
+const waiting = ['process', 'interop'];
+/** but these load the machine, or measure how it bears load: one at a time, at the end */
+const alone = /(memory-pressure|fio-verify|heartbeats|cluster-freeze|cluster-restart|cluster-manager|kernel-peer|faults|demo)[^/]*$/;
 
 interface Totals {
   passed: number;
@@ -125,7 +127,9 @@ if (chosen(nativeTest)) {
   else console.log(`native tests are not built (${relative(root, nativeTest)}); npm run build:native builds them`);
 }
 await runFiles(filesOf(['unit', 'property']), concurrency, totals);
-for (const file of filesOf(alone)) await runFiles([file], 1, totals);
+const files = filesOf(waiting);
+await runFiles(files.filter((file) => !alone.test(file)), concurrency, totals);
+for (const file of files.filter((each) => alone.test(each))) await runFiles([file], 1, totals);
 if (totals.passed + totals.failed + totals.skipped === 0) {
   console.log(`no test matches ${filters.join(' ')}`);
   totals.failed = 1;
