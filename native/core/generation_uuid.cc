@@ -36,6 +36,15 @@ void UndoLostSyncUuid(UuidSet& source) {
   source.bitmap = source.history0;
   source.history0 = source.history1;
 }
+// Before a full resync to a target that was found in the source's history: from now on it has what it had, the resync's identifier, or in the end
+// the source's. Whatever else befalls the two, the source has to know these three, and so the target's place is the newest of its history.
+void KeepInHistory(UuidSet& source, const UuidSet& target) {
+  if (FullSyncUuidLost(source, target)) UndoLostSyncUuid(source);
+  const uint64_t base = source.bitmap != 0 ? source.bitmap : Same(target.current, source.history0) ? source.history1 : source.history0;
+  source.history0 = Same(target.current, source.history0) ? source.history0 : source.history1;
+  source.history1 = base;
+  source.bitmap = 0;
+}
 
 // The source still has the bitmap identifier of a resync that the target already finished.
 bool FinishMissed(const UuidSet& source, const UuidSet& target) {
@@ -93,7 +102,7 @@ void CompareDifferentCurrent(const UuidSet& self, const UuidSet& peer, CompareRe
     return decide(-1, 51);
   }
   if (InHistory(self.current, peer)) {
-    if (FullSyncUuidLost(peer, self)) UndoLostSyncUuid(out.peer);
+    KeepInHistory(out.peer, self);
     return decide(-2, 60);
   }
   if (Same(self.bitmap, peer.current)) return decide(1, 70);
@@ -102,7 +111,7 @@ void CompareDifferentCurrent(const UuidSet& self, const UuidSet& peer, CompareRe
     return decide(1, 71);
   }
   if (InHistory(peer.current, self)) {
-    if (FullSyncUuidLost(self, peer)) UndoLostSyncUuid(out.self);
+    KeepInHistory(out.self, peer);
     return decide(2, 80);
   }
   if (Same(self.bitmap, peer.bitmap) && WithoutRoleBit(self.bitmap) != 0) return decide(100, 90);

@@ -87,6 +87,10 @@ void ResourceImpl::OnMetaSaved(Volume& v) {
   ++progress;
   v.after_meta = {};
   v.kick_due = true;
+  if (v.run.started != 0 && !v.run.identifier_saved) {
+    v.run.identifier_saved = true;
+    if (v.state.conn == Conn::kSyncTarget) v.run.next_tick = now;
+  }
   if (!Linked()) return;
   if (todo.send_sizes) SendSizes(v, 0, false);
   if (todo.send_uuids) {

@@ -162,6 +162,7 @@ struct ResyncRun {
   uint32_t writes_open = 0;         // target: answered, not durable
   bool asked_any = false;
   bool heard_from_target = false;   // source: a request or acknowledgement came after P_SYNC_UUID
+  bool identifier_saved = false;    // target: P_SYNC_UUID is on disk
   bool finishing = false;           // ping sent
   bool flush_first = false;         // checksum based target: nothing is compared before a flush
   bool peer_finished = false;       // source: the target said it is done
@@ -317,7 +318,7 @@ struct Volume {
   bool peer_out_asked = false;       // and that since our disk was attached: what a disk says may be from before it was itself out
   UuidSet corrected_uuids;           // own set as the comparison corrected it
   bool use_corrected = false;
-  bool target_unknown = false;       // we died as SyncSource: the peer may have finished, and may share our current identifier
+  bool target_unknown = false;       // we died as SyncSource and the peer may have finished, or it said so: it may share our current identifier
   bool equal_current = false;        // the resync began with equal current identifiers
   uint64_t exposed_uuid = 0;         // Primary: generation of the data its users see, own or the peer's; 0 = none yet
   bool exposed_on_peer = false;      // Primary: writes since then are on the peer's disk alone, which may have made a generation of them

@@ -149,7 +149,7 @@ void ResourceImpl::BecomeSyncSource(Volume& v) {
     return;
   }
   if (v.use_corrected) v.super_block.uuids = v.corrected_uuids;
-  v.use_corrected = false;
+  v.use_corrected = v.target_unknown = false;
   v.sync_uuid_to_send = BeginSyncSource(v.super_block.uuids, random.Next64());
   MarkMeta(v);
   v.after_meta.send_sync_uuid = true;  // saved first: otherwise a crash here would leave the target with an identifier nobody knows
@@ -208,6 +208,8 @@ void ResourceImpl::ResyncTick(Volume& v) {
     return;
   }
   if (!Linked() || r.finishing) return;
+  // The source takes our first request for proof that we have its identifier, for good.
+  if (target && !r.identifier_saved) return;
   if (r.flush_first) {
     if (v.resync_flush_open || !v.has_disk()) return;
     v.resync_flush_open = true;

@@ -447,7 +447,8 @@ void ResourceImpl::OnState(Volume& v, State peer) {
       return;
     }
   }
-  if (handshake) v.target_unknown = false;  // it has been compared with
+  // It has been compared with. If it does have our identifier, that stays so until it has that of a resync.
+  if (handshake) v.target_unknown = v.equal_current && v.super_block.uuids.bitmap != 0;
   v.params_done = true;
   if (first && conn == Conn::kWFReportParams) {
     conn = Conn::kConnected;

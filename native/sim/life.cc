@@ -184,8 +184,7 @@ void Life::OnLog(Node& node, int volume, const std::string& text) {
     if (options_.rules == Rules::kArbiter && !trouble_) findings_.Report("one server", "split brain under an arbiter");
     if (options_.rules == Rules::kOracle && Apart() != 3 && !trouble_) findings_.Report("generations", "split brain though only one node was Primary apart from the other");
   }
-  // A source that dies before its target got anywhere, goes on alone, and parts from it again may run out of history (simulator.md).
-  if (options_.rules != Rules::kAnarchy && source_deaths_ == 0 && text.find("Unrelated data") != std::string::npos) findings_.Report("generations", "unrelated data, though both came from one");
+  if (options_.rules != Rules::kAnarchy && text.find("Unrelated data") != std::string::npos) findings_.Report("generations", "unrelated data, though both came from one");
 }
 
 void Life::OnState(Node& node, uint16_t volume, const State& before) {
@@ -202,8 +201,6 @@ void Life::OnState(Node& node, uint16_t volume, const State& before) {
       (before.disk == CoreDisk::kInconsistent || before.disk == CoreDisk::kOutdated)) {
     findings_.Report("served", std::string("node ") + node.name() + " becomes Primary alone, without force, on a disk that was not UpToDate: " + DescribeState(before));
   }
-  const bool source = s.conn == Conn::kWFBitMapS || core::SyncsToPeer(s.conn);
-  source_ = source ? source_ | 1u << i : source_ & ~(1u << i);
   was_primary_ = s.role == Role::kPrimary ? was_primary_ | 1u << i : was_primary_ & ~(1u << i);
   // Several changes may come as one: it may have been Primary and alone for a moment in between.
   if ((s.role == Role::kPrimary || before.role == Role::kPrimary) && s.conn < Conn::kConnected) apart_[volume] |= 1u << i;
@@ -230,7 +227,6 @@ void Life::OnState(Node& node, uint16_t volume, const State& before) {
   }
   if (InSync() && !faulty && risked_ == 0) {
     apart_[0] = apart_[1] = lost_power_ = 0;
-    source_deaths_ = 0;
     split_brain_ = 0;
     trouble_ = false;
   }
@@ -412,7 +408,7 @@ void Life::Wind() {
           for (const char* why : {"stays unattached", "Can only attach to", "activity log is damaged"}) {
             if ((trouble_ || options_.rules == Rules::kAnarchy) && l.find(why) != std::string::npos) parted_ = true;
           }
-          if ((options_.rules == Rules::kAnarchy || source_deaths_ != 0) && l.find("Unrelated data") != std::string::npos) parted_ = true;
+          if (options_.rules == Rules::kAnarchy && l.find("Unrelated data") != std::string::npos) parted_ = true;
         }
       }
       if (options_.rules == Rules::kAnarchy && N(0).state().disk <= CoreDisk::kInconsistent && N(1).state().disk <= CoreDisk::kInconsistent) parted_ = true;

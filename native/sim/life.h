@@ -121,8 +121,6 @@ class Life : private Observer {
   uint32_t spared_[2] = {0, 0};      // per volume: who still has it all if the command that is under way is refused
   uint32_t served_[2] = {0, 0};      // per volume: who was promoted or answered anything without the other since they last were one
   uint32_t apart_[2] = {0, 0};       // per volume: who was Primary without the other since they last were one
-  uint32_t source_ = 0;              // who brings the other up to date just now
-  uint32_t source_deaths_ = 0;       // how often that one died since they last were one
   uint32_t was_primary_ = 0;         // who was Primary in its last life
   uint32_t lost_power_ = 0;          // whose cache was lost since they last were one
   int last_primary_ = -1, powerless_primary_ = -1;

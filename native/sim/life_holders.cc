@@ -88,8 +88,6 @@ void Life::OnDied(Node& node, bool power) {
     set_aside_[v] &= ~(1u << i);
     spared_[v] &= ~(1u << i);
   }
-  if ((source_ >> i & 1) != 0) ++source_deaths_;
-  source_ &= ~(1u << i);
   if (power) lost_power_ |= 1u << i;
   if (power && (served || last_primary_ == i)) powerless_primary_ = i;
   if (options_.protocol != ReplicationProtocol::kC) application_->ForgetUnflushed();

@@ -201,14 +201,46 @@ TEST_CASE("rules 34, 35, 51 and 71 correct the set of the node that missed somet
   const UuidSet source_corrected{kC, kA, kE, kE};
   CHECK(CompareUuids(Pair(target, source)).peer == source_corrected);
   CHECK(CompareUuids(Pair(source, target)).self == source_corrected);
-  // Before a full resync, likewise: the target stays within the two history slots however often the attempt breaks off.
-  const UuidSet full_source{kC, kB + kStep, kB, kA};
-  const UuidSet full_corrected{kC, kB, kA, kA};
-  CHECK(CompareUuids(Pair(target, full_source)).peer == full_corrected);
-  CHECK(CompareUuids(Pair(full_source, target)).self == full_corrected);
+  // Before a full resync the target's place becomes the newest of the source's history, whatever attempts broke off before.
+  const UuidSet full_corrected{kC, 0, kA, kB};
+  for (const UuidSet& full_source : {UuidSet{kC, kB + kStep, kB, kA}, UuidSet{kC, kB, kE, kA}, UuidSet{kC, kB, kA, kE}, UuidSet{kC, 0, kB, kA}, UuidSet{kC, 0, kA, kB}}) {
+    CHECK(CompareUuids(Pair(target, full_source)).peer == full_corrected);
+    CHECK(CompareUuids(Pair(full_source, target)).self == full_corrected);
+  }
   // So the repeated attempt announces the same identifier again.
   UuidSet again = source_corrected;
   CHECK(BeginSyncSource(again, 0x55) == kA + kStep);
+}
+
+TEST_CASE("property: however often resyncs break off and the source dies or begins generations, it knows its target") {
+  std::mt19937_64 random(Seed());
+  for (int life = 0; life < 2000; ++life) {
+    UuidSet source{random() | 1, 0, kA, kB};
+    UuidSet target = source;
+    NewCurrentUuid(source, random(), true);
+    for (int attempt = 0; attempt < 12; ++attempt) {
+      const CompareResult found = CompareUuids(Pair(source, target));
+      CAPTURE(found.rule);
+      REQUIRE(found.value > 0);
+      REQUIRE(CompareUuids(Pair(target, source)).value == -found.value);
+      const bool equal = WithoutRoleBit(source.current) == WithoutRoleBit(target.current);
+      if (random() % 4 == 0) continue;  // the link goes before the resync begins
+      source = found.self;
+      const uint64_t sync_uuid = BeginSyncSource(source, random());
+      const uint64_t got = random() % 3;  // what the target has on disk when the link goes: nothing of it, P_SYNC_UUID, all
+      if (got != 0) BeginSyncTarget(target, sync_uuid, false);
+      if (got == 2) FinishSyncTarget(target, found.self, false);
+      if (random() % 2 == 0) {  // the source dies, and goes on alone
+        REQUIRE(ResyncBegun(source));
+        ClearBitmapUuid(source);
+        NewCurrentUuid(source, random(), true);
+      } else {
+        const bool all = got == 2 || random() % 3 == 0;  // there may have been nothing to copy
+        SyncTargetLost(source, {equal && got == 0 && !all, all}, random(), true);
+        if (source.bitmap == 0) NewCurrentUuid(source, random(), true);
+      }
+    }
+  }
 }
 
 TEST_CASE("rules 40 and 41: who crashed as Primary, who is one now") {

@@ -33,7 +33,13 @@ void OneServerChecker::OnState(Node& node, uint16_t volume, const State& before)
   uint64_t& lost_at = lost_at_[At(node, volume)];
   if (Access(s)) lost_at = 0;
   else if (Access(before) || lost_at == 0) lost_at = node.next_tag;
-  if (s.conn == Conn::kSyncTarget && before.conn != Conn::kSyncTarget && before.conn != Conn::kPausedSyncT && apart_[volume] == 3 && reported_[volume] == 0 && !trouble) {
+  if (s.conn < Conn::kConnected || (SyncsToPeer(s.conn) && !SyncsToPeer(before.conn))) followed_[volume] &= ~(1u << node.index());
+  const bool was_target = before.conn == Conn::kSyncTarget || before.conn == Conn::kPausedSyncT;
+  if (was_target && s.conn == Conn::kConnected && s.disk == core::Disk::kUpToDate) {
+    only_[volume] = reported_[volume] = 0;
+    if (SyncsToPeer(world_.node(1 - node.index()).state(volume).conn)) followed_[volume] = 2u >> node.index();
+  }
+  if (s.conn == Conn::kSyncTarget && !was_target && only_[volume] == 3 && reported_[volume] == 0 && !trouble) {
     findings_.Report("generations", std::string("both nodes acknowledged writes without each other, and node ") + node.name() + " becomes the target of a resync without a word of Split-Brain, volume " +
                                         std::to_string(volume));
   }
@@ -43,7 +49,7 @@ void OneServerChecker::OnState(Node& node, uint16_t volume, const State& before)
   else if (alone_at == 0) alone_at = node.next_tag;
   const State& o = world_.node(1 - node.index()).state(volume);
   if (InSync(s) && InSync(o) && s.conn == Conn::kConnected && o.conn == Conn::kConnected) {
-    apart_[volume] = reported_[volume] = 0;
+    apart_[volume] = only_[volume] = followed_[volume] = reported_[volume] = 0;
     if (s.role == Role::kPrimary && o.role == Role::kPrimary) findings_.Report("one server", "both nodes are Primary and Connected, volume " + std::to_string(volume));
   }
 }
@@ -75,6 +81,7 @@ void OneServerChecker::Acknowledged(int node, uint32_t volume, uint64_t tag, boo
   const uint64_t alone_at = alone_at_[At(world_.node(node), volume)];
   if (!flush && !arbiter_ && !trouble && s.disk == core::Disk::kUpToDate && alone_at != 0 && tag >= alone_at) OwnGeneration(node, volume);
   apart_[volume] |= 1u << node;
+  only_[volume] |= 1u << node & ~followed_[volume];
   if (arbiter_ && apart_[volume] == 3) {
     findings_.Report("one server", "both nodes acknowledged writes without each other under an arbiter, volume " + std::to_string(volume) + ", last node " +
                                        std::string(1, "AB"[node]) + " " + DescribeState(s));

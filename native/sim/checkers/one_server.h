@@ -8,7 +8,8 @@
 //   peer may have it; with an arbiter a peer that is known to be out may keep our identifier, as the register keeps it from serving and the marks
 //   decide when the two meet; a source that died cannot know that its target was done at that moment; and disks that were invalidated, detached or
 //   failed may not have written down yet that they are not good.
-// - Where both acknowledged without each other, no resync takes that back without a word: a node says Split-Brain before.
+// - Where both acknowledged without each other, no resync takes that back without a word: a node says Split-Brain before. A target that has finished
+//   has what its source acknowledged until then, though the source may die before it hears of it.
 #include <string>
 #include <vector>
 
@@ -21,7 +22,7 @@ namespace drbdts::sim {
 class OneServerChecker : public Observer {
  public:
   OneServerChecker(World& world, Findings& findings, uint32_t volumes, bool arbiter)
-      : world_(world), findings_(findings), arbiter_(arbiter), apart_(volumes), reported_(volumes), lost_at_(2 * volumes), demoted_at_(2 * volumes), alone_at_(2 * volumes) {}
+      : world_(world), findings_(findings), arbiter_(arbiter), apart_(volumes), only_(volumes), followed_(volumes), reported_(volumes), lost_at_(2 * volumes), demoted_at_(2 * volumes), alone_at_(2 * volumes) {}
   void OnState(Node& node, uint16_t volume, const core::State& before) override;
   void OnCompleted(Node& node, uint16_t volume, uint64_t tag, int error) override;
   /// A write or discard, or a flush, was acknowledged.
@@ -38,6 +39,8 @@ class OneServerChecker : public Observer {
   Findings& findings_;
   bool arbiter_;
   std::vector<uint32_t> apart_;      // who acknowledged without the other since both were the same
+  std::vector<uint32_t> only_;       // who acknowledged what the other's disk has not got since
+  std::vector<uint32_t> followed_;   // whose target has finished, as long as it does not leave the connection: what it acknowledges is on both disks
   std::vector<uint8_t> reported_;    // a node said "Split-Brain" since then
   std::vector<uint64_t> lost_at_;    // first tag that was handed in without access to UpToDate data; 0: there is access
   std::vector<uint64_t> demoted_at_; // events of the world by then
