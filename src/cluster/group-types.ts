@@ -26,7 +26,8 @@ export const stopLevelsOf: Readonly<Record<MemberConfig['kind'], readonly StopLe
   volume: ['orderly', 'cut'],
   filesystem: ['orderly', 'kill', 'cut'],
   vip: ['orderly', 'kill'],
-  service: ['orderly', 'kill'],
+  // a process that waits for frozen I/O is not even ended by SIGKILL: its volumes are cut
+  service: ['orderly', 'kill', 'cut'],
 };
 
 export type MemberAction = 'probe' | 'start' | 'stop' | 'monitor';

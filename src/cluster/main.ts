@@ -9,7 +9,7 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { readKeyFile } from '../arbiter/key-file.js';
-import type { ClusterConfig } from '../config/cluster-types.js';
+import type { ClusterConfig, GroupConfig } from '../config/cluster-types.js';
 import { clusterDigest } from '../config/digest.js';
 import { defaultConfigFile, formatProblem, loadConfig, requireConfig } from '../config/load.js';
 import type { Config } from '../config/types.js';
@@ -133,6 +133,11 @@ function cgroupParent(): string {
   }
 }
 
+/** What has to be cut when a member cannot be ended otherwise. */
+function volumesBefore(group: GroupConfig, index: number): string[] {
+  return group.members.slice(0, index).flatMap((member) => (member.kind === 'volume' ? [member.resource] : []));
+}
+
 async function run(args: Arguments): Promise<void> {
   const log = createLog('info', args.foreground ? { journal: false } : {});
   process.stderr.on('error', () => {});
@@ -164,8 +169,8 @@ async function run(args: Arguments): Promise<void> {
   const runners = groups.map((group) => {
     const runDir = join(args.runDir, group.name);
     mkdirSync(runDir, { recursive: true, mode: 0o700 });
-    const members = group.members.map((member) =>
-      createMember(member, { node: args.node, group: group.name, log, clock, control, net: kernelNet, runDir, cgroupParent: parent, mayServe: () => manager?.mayServe(group.name) ?? true }),
+    const members = group.members.map((member, index) =>
+      createMember(member, { node: args.node, group: group.name, log, clock, control, net: kernelNet, volumes: volumesBefore(group, index), runDir, cgroupParent: parent, mayServe: () => manager?.mayServe(group.name) ?? true }),
     );
     return new GroupRunner(group, members, {
       log,

@@ -353,11 +353,10 @@ export class Manager implements ClusterHandlers {
         runner.send({ kind: 'start', reason: order.reason });
         return;
       case 'stop':
-        // it knows
-        if (runner.state.phase === 'stopping' && (runner.state.urgent || !order.urgent)) return;
-        if (order.urgent) this.#hold(runner, order.reason);
         if (runner.state.phase !== 'stopping') this.#cut.delete(order.group);
-        else if (runner.state.urgent && (!order.cut || this.#cut.has(order.group))) return;
+        // it knows, unless it is to be stopped harder than before
+        else if (!(order.urgent && !runner.state.urgent) && (!order.cut || this.#cut.has(order.group))) return;
+        if (order.urgent) this.#hold(runner, order.reason);
         if (order.cut) this.#cut.add(order.group);
         runner.send({ kind: 'stop', reason: order.reason, urgent: order.urgent, ...(order.urgent ? { withinMs: urgentStopMs } : {}), ...(order.cut ? { level: 'cut' } : {}) });
         return;

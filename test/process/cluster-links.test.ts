@@ -73,7 +73,24 @@ test('the replication link is cut while heartbeats live: the active node goes on
 
 test('the active node is cut off from everybody: the other one takes over, the old one withdraws and cuts its device, no acknowledged line is lost', limits, () =>
   withLab('cluster-isolated', async (lab) => {
-    const cluster = await ClusterLab.create(lab);
+    // a service of the group waits for the frozen volume and can not even be killed before the volume is cut
+    const service = {
+      start: "setsid sh -c 'echo $$ > /run/writer.pid; while :; do dd if=/dev/zero of=/store/written bs=4k count=1 conv=fsync 2>/dev/null; done' </dev/null >/dev/null 2>&1 &",
+      stop: 'kill -9 $(cat /run/writer.pid); while pgrep -g $(cat /run/writer.pid) >/dev/null; do sleep 0.05; done',
+      monitor: 'pgrep -g $(cat /run/writer.pid) >/dev/null',
+    };
+    const cluster = await ClusterLab.create(lab, {
+      groups: ({ vip, store }) => ({
+        web: {
+          members: [
+            { volume: 'r0' },
+            { filesystem: store, type: 'ext4', timeouts: { every: '1s' } },
+            { command: service, name: 'writer' },
+            { vip: `${vip}/24`, interface: 'eth1', timeouts: { every: '500ms' } },
+          ],
+        },
+      }),
+    });
     const active = await cluster.up();
     const other = cluster.other(active);
     const checker = await cluster.check();

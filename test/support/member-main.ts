@@ -38,6 +38,7 @@ const member = createMember(config, {
   clock: systemClock,
   control: new ControlClient(socket),
   net: new IpNet(),
+  volumes: [],
   runDir,
   cgroupParent,
   mayServe: () => true,

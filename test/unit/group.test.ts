@@ -208,7 +208,7 @@ describe('group', () => {
     const runs = story.actions.filter((action) => action.kind === 'run');
     assert.deepEqual(
       runs.map((action) => [action.index, action.level, action.timeoutMs]),
-      [[2, 'kill', 3000], [3, 'kill', 3000]],
+      [[2, 'kill', 3000], [3, 'cut', 3000]],
     );
     story.did();
     story.wait(2999);

@@ -45,6 +45,8 @@ export interface MemberContext {
   readonly clock: Clock;
   readonly control: Pick<ControlClient, 'status' | 'verb'>;
   readonly net: Net;
+  /** resources of the volumes that come before it in its group. */
+  readonly volumes: readonly string[];
   /** for what must survive a restart of this process but not a boot; 0700, exists. */
   readonly runDir: string;
   /** below the cgroup v2 root: where services get groups of their own. */

@@ -7,9 +7,10 @@ import { join } from 'node:path';
 import type { MemberConfig, ServiceMember } from '../../config/cluster-types.js';
 import { type ProgramResult, runProgram } from '../../shared/run-program.js';
 import type { MemberAction, StopLevel } from '../group-types.js';
-import { aheadValidMs, type Member, type MemberContext, memberError, orAborted, type ProbeResult, saying, setupError, timeError } from './member.js';
+import { aheadValidMs, type Member, type MemberContext, memberError, orAborted, type ProbeResult, reasonOf, saying, setupError, timeError } from './member.js';
 import { ocfMeaning, ocfRoot, ocfTimeouts, type ServiceAction, type ServiceKind, type ServiceStatus, serviceKind } from './service-kinds.js';
 import { ServiceProcesses } from './service-processes.js';
+import { cutResource } from './volume.js';
 
 /** A service that says it is started gets this long until its status agrees, and one that is stopped until its last process is gone. */
 const settleMs = 3000;
@@ -83,6 +84,7 @@ export class Service implements Member {
 
   async stop(level: StopLevel, signal: AbortSignal): Promise<void> {
     const { name } = this.config;
+    if (level === 'cut') await this.cut(signal);
     if (level !== 'orderly') await this.end(signal);
     if (this.kind.missing() === '') await this.stopOnce(level, signal);
     let left = '';
@@ -137,6 +139,20 @@ export class Service implements Member {
     if (failed && (status !== 'stopped' || !this.kind.forgivesStop || !this.hasMonitor())) throw memberError(name, 'stop', this.saying(result));
     if (status !== 'stopped') throw memberError(name, 'stop', status === 'running' ? 'it says that it is stopped, and still runs' : status.slice(7));
     if (failed) this.context.log.warn(`${name}: its stop gave an error, and it is stopped: ${saying(result)}`);
+  }
+
+  /** I/O on its volumes gets errors from now on, so that a process that waits for it can end. */
+  private async cut(signal: AbortSignal): Promise<void> {
+    const { control, volumes, log } = this.context;
+    for (const volume of volumes) {
+      try {
+        await cutResource(control, volume, signal);
+        log.warn(`${this.config.name}: ${volume} is cut off from its users`);
+      } catch (error) {
+        // what does not use it can still be ended
+        log.error(`${this.config.name}: ${volume} can not be cut: ${reasonOf(error)}`);
+      }
+    }
   }
 
   /** Ends everything that belongs to it. */

@@ -26,10 +26,15 @@ export async function cutDevice(control: MemberContext['control'], device: strin
   const { resources } = await control.status(undefined, signal);
   const resource = resources.find(({ volumes }) => volumes.some((volume) => volume.device === device));
   if (resource === undefined) return null;
-  await control.verb(resource.name, 'secondary', { force: true }, { signal }).catch((error: unknown) => {
+  await cutResource(control, resource.name, signal);
+  return resource.name;
+}
+
+/** As cutDevice, for all devices of a resource. */
+export async function cutResource(control: MemberContext['control'], resource: string, signal: AbortSignal): Promise<void> {
+  await control.verb(resource, 'secondary', { force: true }, { signal }).catch((error: unknown) => {
     if (!(error instanceof DrbdtsError) || error.code !== 'ERR_STATE_DEVICE_IN_USE') throw error;
   });
-  return resource.name;
 }
 
 function isUp(status: ResourceStatus): boolean {

@@ -53,7 +53,7 @@ class FakeNet implements Net {
 function context(changes: Partial<MemberContext>): MemberContext {
   const log = createLog('error');
   log.level = 'silent';
-  return { ...{ node: 'alpha', group: 'web', log, clock: systemClock, control: {} as never, net: {} as never, runDir: '', cgroupParent: '' }, mayServe: () => true, ...changes };
+  return { ...{ node: 'alpha', group: 'web', log, clock: systemClock, control: {} as never, net: {} as never, runDir: '', cgroupParent: '', volumes: [] }, mayServe: () => true, ...changes };
 }
 
 describe('an address that was asked for ahead', () => {

@@ -49,7 +49,7 @@ function setUp(): { net: FakeNet; vip: Vip } {
   const log = createLog('error');
   log.level = 'silent';
   const vip = new Vip(config, {
-    ...{ node: 'alpha', group: 'web', log, clock: systemClock, control: {} as never, net, runDir: '', cgroupParent: '' },
+    ...{ node: 'alpha', group: 'web', log, clock: systemClock, control: {} as never, net, volumes: [], runDir: '', cgroupParent: '' },
     mayServe: () => net.serves,
   });
   return { net, vip };
