@@ -9,7 +9,7 @@ fail() {
   exit 1
 }
 
-packages=(heartbeat cluster-glue resource-agents pacemaker pacemaker-cli-utils corosync fence-agents pcs crmsh keepalived nginx-light libxml2-utils curl)
+packages=(heartbeat cluster-glue resource-agents pacemaker pacemaker-cli-utils corosync fence-agents pcs crmsh keepalived nginx libxml2-utils curl)
 services=(heartbeat corosync pacemaker pcsd keepalived nginx)
 
 command -v dpkg-query >/dev/null || fail "no Debian packages here; make sure that these are installed: ${packages[*]}"
