@@ -24,8 +24,8 @@ export async function underLoad(target: DrbdtsTarget, client: OutageClient, minu
   const { cluster } = target;
   const hosts = [cluster.a, cluster.b];
   const { active } = target;
-  const sinceMs = Date.now();
   await client.watch(target.vip);
+  const sinceMs = Date.now();
   const loads = hosts.flatMap((host) => load(host, host === active ? cluster.store : null, minutes));
   const endMs = Date.now() + minutes * 60_000;
   await waitFor('the time is over', () => Date.now() >= endMs, minutes * 60_000 + 30_000);
