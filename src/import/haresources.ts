@@ -119,7 +119,7 @@ function checkResource(resource: HaResource, report: Report): void {
   if (typeof parsed === 'string') report('IMPORT_VIP', resource.place, { value: resource.place.text, problem: parsed });
 }
 
-const groupsMax = 1000;
+const groupsMax = 200;
 const resourcesMax = 256;
 
 /** Reads one haresources; `nodes` as ha.cf names them, empty when there is none. */

@@ -8,6 +8,8 @@ import type { Statement } from './drbd-parse.js';
 import { Findings, type ImportFinding, type Report } from './findings.js';
 import { checkOwnNode, compareHaCf, type HaCf, readHaCf } from './ha-cf.js';
 import { compareHaResources, type HaResources, readHaResources } from './haresources.js';
+import { checkKeepalived, mapKeepalived, readKeepalived } from './keepalived.js';
+import type { Keepalived } from './keepalived-model.js';
 import { type FileKind, kindOf } from './kind.js';
 import { type ClusterDraft, mapCluster, nodesOf, type Remark } from './map-cluster.js';
 import { mapGroups } from './map-groups.js';
@@ -25,6 +27,7 @@ interface Read {
   readonly haCf: readonly HaCf[];
   readonly haResources: readonly HaResources[];
   readonly authKeys: readonly AuthKeys[];
+  readonly keepalived: readonly Keepalived[];
 }
 
 const ofKind = (files: readonly GivenFile[], kind: FileKind): Source[] => files.filter((file) => file.kind === kind).map(({ source }) => source);
@@ -84,7 +87,9 @@ function read(files: readonly GivenFile[], reader: FileReader, host: HostView, r
   }
   for (const file of haResources.slice(1)) if (haResources[0] !== undefined) compareHaResources(haResources[0], file, report);
   for (const file of authKeys.slice(1)) if (authKeys[0] !== undefined) compareAuthKeys(authKeys[0], file, report);
-  return { drbd, haCf, haResources, authKeys };
+  const keepalived = ofKind(files, 'keepalived').map((source) => readKeepalived(source, reader, host, report));
+  checkKeepalived(keepalived, host, report);
+  return { drbd, haCf, haResources, authKeys, keepalived };
 }
 
 function checkDrbdHosts(draft: DrbdDraft, host: HostView, report: Report): void {
@@ -162,11 +167,12 @@ export function importFiles(files: readonly GivenFile[], reader: FileReader, hos
   const all = read(files, reader, host, findings.report);
   const drbd = mapDrbd(mergeDrbd(all.drbd, findings.report), findings.report);
   checkDrbdHosts(drbd, host, findings.report);
+  for (const file of all.keepalived) mapKeepalived(file, findings.report);
   const heartbeat = mapHeartbeat(all, drbd, host, options, findings.report);
   const written: Written = { drbd, cluster: heartbeat.cluster?.cluster ?? null, groups: heartbeat.groups, remarks: heartbeat.remarks };
   const paths = files.map(({ source }) => source.path);
   const found = findings.sorted(paths);
-  if (Object.keys(configurationOf(written)).length === 0) return { yaml: '', complete: found.every(({ severity }) => severity !== 'error'), key: '', findings: found, left: findings.left };
+  if (Object.keys(configurationOf(written)).length === 0) return { yaml: '', complete: true, key: '', findings: found, left: findings.left };
   const yaml = writeConfiguration(written, paths, found);
   const { config, problems } = parseConfig(yaml, 'drbdts.yaml', null);
   const open = problems
@@ -192,7 +198,7 @@ export function gather(paths: readonly string[], reader: FileReader): Gathered {
       continue;
     }
     const kind = kindOf(path, source.text);
-    if (kind === null || kind === 'keepalived') refused.push({ path, reason: 'it looks like none of drbd.conf, ha.cf, haresources, authkeys, drbdts.yaml' });
+    if (kind === null) refused.push({ path, reason: 'it looks like none of drbd.conf, ha.cf, haresources, authkeys, keepalived.conf, drbdts.yaml' });
     else files.push({ source, kind });
   }
   return { files, refused };

@@ -83,7 +83,7 @@ async function runImport(context: CliContext, paths: readonly string[], options:
   refuseOverwriting(options.keyOutput, force);
   const { files, refused } = gather(expandFolders(paths), realFiles);
   const [first] = refused;
-  if (first !== undefined) throw wrongUse(`${first.path}: ${first.reason}`, 'Name drbd.conf, *.res, ha.cf, haresources, authkeys, or the folder they are in.');
+  if (first !== undefined) throw wrongUse(`${first.path}: ${first.reason}`, 'Name drbd.conf, *.res, ha.cf, haresources, authkeys or keepalived.conf, or the folder they are in.');
   const own = files.find(({ kind }) => kind === 'drbdts');
   if (own !== undefined) throw wrongUse(`${own.source.path} is a drbdts.yaml already`, 'Check it with `drbdts config check`.');
 
@@ -122,7 +122,7 @@ export function registerImport({ add, run }: Registry): void {
   const collect = (text: string, before: readonly string[] | undefined): readonly string[] => [...(before ?? []), text];
   add(
     'import <file...>',
-    'write drbdts.yaml from drbd.conf, ha.cf, haresources and authkeys; names every line that is lost',
+    'write drbdts.yaml from drbd.conf, ha.cf, haresources, authkeys and keepalived.conf; names every line that is lost',
     'drbdts import /etc/drbd.conf\ndrbdts import /etc/ha.d /etc/drbd.conf --witness 192.168.42.20:7795 --output /etc/drbdts/drbdts.yaml',
   )
     .option('--output <file>', 'write there, mode 0600, instead of to standard output')
