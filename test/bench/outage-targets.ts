@@ -27,6 +27,21 @@ export interface OutageTarget {
   settle(): Promise<void>;
 }
 
+/** Every process in the host's network, and none of its kernel. nginx overwrites its environment, so the lab does not know it by its mark. */
+function killAll(host: Host): void {
+  // once more for what was started meanwhile
+  for (let round = 0; round < 3; round++) {
+    for (const pid of processesInNetworkOf(host.pid)) {
+      if (pid === host.pid) continue;
+      try {
+        process.kill(pid, 'SIGKILL');
+      } catch {
+        // it has ended
+      }
+    }
+  }
+}
+
 /** A node without power: none of its processes runs, and nothing gets in or out on any of its interfaces. The cables show nothing of it. */
 export class Outlet {
   readonly host: Host;
@@ -41,16 +56,7 @@ export class Outlet {
   async cut(): Promise<void> {
     const hook = (name: string, where: string): string => `chain ${name} { type filter hook ${where} devices = { ${this.#interfaces} } priority 0; policy drop; };`;
     await this.host.must(['nft', `table netdev dead { ${hook('arrivals', 'ingress')} ${hook('departures', 'egress')} }`]);
-    for (let round = 0; round < 3; round++) {
-      for (const pid of processesInNetworkOf(this.host.pid)) {
-        if (pid === this.host.pid) continue;
-        try {
-          process.kill(pid, 'SIGKILL');
-        } catch {
-          // it has ended
-        }
-      }
-    }
+    killAll(this.host);
     await waitFor(`every process of ${this.host.name} is gone`, () => processesInNetworkOf(this.host.pid).every((pid) => pid === this.host.pid || !isAlive(pid)));
   }
 
@@ -181,6 +187,7 @@ export class KeepalivedTarget implements OutageTarget {
     const hosts = [await Host.create(lab, 'keepalived1'), await Host.create(lab, 'keepalived2')] as [Host, Host];
     const target = new KeepalivedTarget(hosts, `${net}.101`);
     for (const [index, host] of hosts.entries()) {
+      lab.defer(`programs of ${host.name}`, () => killAll(host));
       await plugIn(client, host, 11 + index, `${net}.${11 + index}`);
       const root = join(host.dir, 'www');
       mkdirSync(root);
