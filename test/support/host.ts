@@ -10,6 +10,7 @@ import { Daemon, type DaemonOptions } from './daemon.js';
 import { describe, exited, run, type RunOptions, type RunResult } from './exec.js';
 import type { Lab } from './lab.js';
 import { cliMain } from './paths.js';
+import { processesInNetworkOf } from './processes.js';
 import { waitFor } from './wait.js';
 
 /** Loop device nodes in a host's /dev. The kernel makes nodes in its own /dev only. */
@@ -57,6 +58,7 @@ export class Host {
   readonly env: NodeJS.ProcessEnv = {};
   daemon: Daemon | null = null;
   readonly #holder: ChildProcess;
+  readonly #sharesNetwork: boolean;
 
   private constructor(lab: Lab, name: string, dir: string, holder: ChildProcess, options: HostOptions) {
     this.lab = lab;
@@ -66,6 +68,7 @@ export class Host {
     this.logFile = join(dir, 'drbdtsd.log');
     this.configFile = options.config ?? join(dir, 'drbdts.yaml');
     this.#holder = holder;
+    this.#sharesNetwork = options.netns !== undefined;
   }
 
   static async create(lab: Lab, name: string, options: HostOptions = {}): Promise<Host> {
@@ -208,7 +211,19 @@ export class Host {
     rmSync(this.outside('/dev/drbd'), { recursive: true, force: true });
   }
 
+  /** Whatever still runs in its network, also what has written over its environment and so lost the mark of the lab (nginx does). */
+  #endAll(): void {
+    if (this.#sharesNetwork) return;
+    try {
+      for (const pid of processesInNetworkOf(this.pid)) if (pid !== this.pid) process.kill(pid, 'SIGKILL');
+    } catch {
+      // the holder, or one of them, has ended by itself
+    }
+  }
+
   async #close(): Promise<void> {
+    // once more for what was started meanwhile
+    for (let round = 0; round < 3; round++) this.#endAll();
     await this.powerOff();
     this.#holder.stdin?.end();
     this.#holder.kill('SIGKILL');
