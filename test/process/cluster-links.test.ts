@@ -75,7 +75,7 @@ test('the active node is cut off from everybody: the other one takes over, the o
   withLab('cluster-isolated', async (lab) => {
     // a service of the group waits for the frozen volume and can not even be killed before the volume is cut
     const service = {
-      start: "setsid sh -c 'echo $$ > /run/writer.pid; while :; do dd if=/dev/zero of=/store/written bs=4k count=1 conv=fsync 2>/dev/null; done' </dev/null >/dev/null 2>&1 &",
+      start: "setsid sh -c 'echo $$ > /run/writer.pid; touch /store/written; while :; do dd if=/dev/zero of=/store/written bs=4k count=1 conv=nocreat,fsync 2>/dev/null; done' </dev/null >/dev/null 2>&1 &",
       stop: 'kill -9 $(cat /run/writer.pid); while pgrep -g $(cat /run/writer.pid) >/dev/null; do sleep 0.05; done',
       monitor: 'pgrep -g $(cat /run/writer.pid) >/dev/null',
     };
