@@ -105,6 +105,7 @@ export function realHost(node: string): HostView {
   }
   const interfaces = entries('/sys/class/net');
   const paths = new Map<string, PathView | null>();
+  const programs = new Map<string, string | null>();
   return {
     node,
     interfaces,
@@ -116,7 +117,13 @@ export function realHost(node: string): HostView {
       paths.set(path, view);
       return view;
     },
-    program,
+    program: (name) => {
+      const known = programs.get(name);
+      if (known !== undefined) return known;
+      const found = program(name);
+      programs.set(name, found);
+      return found;
+    },
     unit: (name) => /^[^/]+$/.test(name) && unitDirectories.some((directory) => existsSync(join(directory, `${name}.service`))),
   };
 }

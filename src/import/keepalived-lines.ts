@@ -224,6 +224,9 @@ class FileLines {
     const lines = expandSequence(sequence, expansionsMax);
     if (lines === null) {
       this.#report('IMPORT_SEQUENCE', { ...place, column }, { problem: `the sequence gives more than ${expansionsMax} lines` });
+      // what was tried counts, or many of them would take for ever
+      this.#reading.words += expansionsMax;
+      if (this.#reading.words > wordsMax) this.#stop(place);
       return;
     }
     for (const line of lines) {
@@ -244,11 +247,15 @@ class FileLines {
     if (words.length === 0) return;
     this.#reading.words += words.length;
     if (this.#reading.lines.length >= linesMax || this.#reading.words > wordsMax) {
-      this.#report('IMPORT_TOO_MUCH', place, { what: `more than ${linesMax} lines or ${wordsMax} words` });
-      this.#reading.full = true;
+      this.#stop(place);
       return;
     }
     this.#reading.lines.push({ words, condition });
+  }
+
+  #stop(place: Place): void {
+    this.#report('IMPORT_TOO_MUCH', place, { what: `more than ${linesMax} lines or ${wordsMax} words` });
+    this.#reading.full = true;
   }
 
   #include(word: string, pattern: string, place: Place): void {

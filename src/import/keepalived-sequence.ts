@@ -59,13 +59,18 @@ export function expandSequence(sequence: Sequence, most: number): string[] | nul
   const done: string[] = [];
   while (open.length > 0) {
     const next: Sequence[] = [];
+    let rowsNext = 0;
     for (const { names, rows, rest } of open) {
       if (rows === null || done.length + next.length + rows.length > most || rows.length * rest.length > charactersMax) return null;
       for (const row of rows) {
         const line = replaceNames(rest, names, row).trimStart();
         const nested = line.startsWith('~') ? findSequence(line) : line;
         if (typeof nested === 'string') done.push(line);
-        else next.push(nested);
+        else {
+          next.push(nested);
+          rowsNext += nested.rows?.length ?? 0;
+          if (rowsNext > most) return null;
+        }
       }
     }
     open = next;
