@@ -122,6 +122,7 @@ export class DrbdtsTarget implements OutageTarget {
         },
       }),
     });
+    for (const host of [cluster.a, cluster.b]) lab.defer(`programs of ${host.name}`, () => killAll(host));
     const active = await cluster.up();
     await active.sh(`echo "${pageText}" >${cluster.store}/index.html && sync`);
     await cluster.together();
