@@ -61,7 +61,8 @@ test('LSB script with a daemon that keeps its output open: start, status, crash,
   assert.equal(await member.probe(), 'started');
   const pid = Number(readFileSync(join(host.dir, 'pid'), 'utf8'));
   process.kill(pid, 'SIGKILL');
-  await waitFor('it is dead', () => !isAlive(pid));
+  // not only dead: the script's kill -0 finds one that nobody has waited for, too
+  await waitFor('it is gone', () => !existsSync(`/proc/${pid}`));
   assert.equal((await member.monitor()).code, 'ERR_MEMBER_MONITOR');
   fine(await member.stop());
   assert.equal(await member.probe(), 'stopped');
