@@ -138,6 +138,10 @@ export class Daemon implements ControlHandlers {
             log: this.options.log,
             clock: systemClock,
             signal: this.ending.signal,
+            forget: (name) => {
+              const { keeper, addon } = this.options;
+              if (keeper.canStore) addon.notify(keeper.notifySocket, `FDSTOREREMOVE=1\nFDNAME=${name}`);
+            },
           }),
         ),
       );

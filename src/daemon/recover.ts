@@ -9,7 +9,8 @@ import type { Log } from '../shared/log.js';
 import { connectionStates } from '../shared/terms.js';
 import type { KeptFd } from './keeper.js';
 import type { MetaContext } from './meta-verbs.js';
-import { recoveryPlan } from './recovery-plan.js';
+import type { NativeResult } from './native-api.js';
+import { peerTookOver, recoveryPlan } from './recovery-plan.js';
 import type { Resource } from './resource.js';
 import type { ResourceRecord } from './run-state.js';
 import { prepareAttach } from './verbs.js';
@@ -25,6 +26,8 @@ export interface RecoverSurroundings extends MetaContext {
   log: Log;
   clock: Clock;
   signal: AbortSignal;
+  /** The keeper shall keep the descriptor of this name no more. */
+  forget(name: string): void;
 }
 
 /** Repeats `work` while somebody else holds the disk. */
@@ -79,12 +82,33 @@ export async function recoverResource(
     }
     if (plan.askPeer) await giveThePeerAChance(resource, around);
     if (!plan.promote) return;
-    const result = await resource.command('primary', { recover: true });
+    let result: NativeResult;
+    try {
+      result = await resource.command('primary', { recover: true });
+    } catch (error) {
+      if (!(error instanceof DrbdtsError && peerTookOver(error.code))) throw error;
+      await letGoOfDevice(resource, plan.connect, kept, around);
+      return;
+    }
     log.info(`${resource.name} is Primary again with the device that was kept${result.text === '' ? '' : `: ${result.text}`}`);
   } catch (error) {
     const remedy = error instanceof DrbdtsError ? ` ${error.remedy}` : '';
     log.error(`${resource.name} could not be brought back as it was: ${(error as Error).message}.${remedy}`);
   }
+}
+
+/**
+ * What waits in the kept device was never acknowledged and never can be, and what its users have read is not what the peer goes on with. Without
+ * its descriptors the kernel ends it: its users get errors and let go, where they would hang for ever and could not even be killed.
+ */
+async function letGoOfDevice(resource: Resource, connect: boolean, kept: KeptFd[], around: RecoverSurroundings): Promise<void> {
+  around.log.warn(`${resource.name} the peer has taken over: the device that was kept is given up, whoever has it open gets I/O errors`);
+  for (const { name } of kept) around.forget(name);
+  // the engine holds the last descriptors
+  await resource.stop();
+  resource.start();
+  await attachAgain(resource, around);
+  if (connect) await resource.command('connect', {}, resource.name);
 }
 
 /**

@@ -39,3 +39,8 @@ export function recoveryPlan(record: Pick<ResourceRecord, 'role' | 'connected' |
     deviceLost: !deviceKept && record?.role === 'Primary',
   };
 }
+
+/** Whether a refusal to become Primary again means that the peer is it now: then what was kept can never go on. Other refusals may pass. */
+export function peerTookOver(code: string): boolean {
+  return code === 'ERR_STATE_TWO_PRIMARIES';
+}

@@ -4,8 +4,9 @@ import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { mib } from '../support/disk.js';
+import { exited } from '../support/exec.js';
 import type { Host } from '../support/host.js';
-import { withLab } from '../support/lab.js';
+import { type Lab, withLab } from '../support/lab.js';
 import { AckWriter, FioRun } from '../support/load.js';
 import { Pair } from '../support/pair.js';
 import { labUnavailable, longRun } from '../support/paths.js';
@@ -32,6 +33,17 @@ async function killOnce(host: Host): Promise<void> {
   const after = await completed(host);
   await waitFor('I/O goes on', async () => (await completed(host)) > after + 20, 60_000, () => host.logTail());
   await host.running.waitState({ role: 'Primary', disk: 'UpToDate' }, 60_000);
+}
+
+async function upWithStore(lab: Lab): Promise<{ a: Host; b: Host; store: string }> {
+  const pair = await Pair.create(lab);
+  const { a, b } = pair;
+  await pair.upInSync({ keeper: true });
+  const store = join(a.dir, 'store');
+  await a.drbdts('primary', 'r0');
+  await a.must(['mkfs.ext4', '-q', '/dev/drbd0']);
+  await a.mount('/dev/drbd0', store);
+  return { a, b, store };
 }
 
 test('fio with verification over daemon restarts: no error', limits, async () => {
@@ -116,6 +128,26 @@ test('a restart of the Secondary\'s daemon under load: the Primary goes on and b
     await pair.assertSameData();
     await pair.b.drbdts('primary', 'r0');
     await writer.verify(pair.b, '/dev/drbd0');
+  });
+});
+
+test('the peer took over while there was no daemon: whoever has the kept device open gets errors, and the node can follow', limits, async () => {
+  await withLab('restart-late', async (lab) => {
+    const { a, b, store } = await upWithStore(lab);
+    const keeper = a.running.child;
+    keeper.kill('SIGSTOP');
+    await a.running.crash();
+    await b.running.waitState({ connection: 'WFConnection' });
+    await b.drbdts('primary', 'r0');
+    const writer = a.spawn(['dd', 'if=/dev/zero', `of=${store}/file`, 'bs=4k', 'count=1', 'oflag=direct'], ['ignore', 'ignore', 'ignore']);
+    keeper.kill('SIGCONT');
+    assert.notEqual(await exited(writer), 0, 'it waited, and got an error');
+    await a.umount(store);
+    await a.running.waitState({ connection: 'Connected', role: 'Secondary', disk: 'UpToDate' });
+    await b.drbdts('secondary', 'r0');
+    await a.drbdts('primary', 'r0');
+    await a.mount('/dev/drbd0', store);
+    await a.umount(store);
   });
 });
 

@@ -4,6 +4,7 @@
  *   peer       `connected` when a peer with an Inconsistent disk answers each connect
  *   open       names the holder of the device
  *   foreign    text of what probe() finds on every disk; `cut` in it: internal meta-data would not fit
+ *   taken-over the peer is Primary
  *   handler    name of a handler that `primary` calls and waits for
  * and tells the test what it was asked in `commands`.
  */
@@ -306,6 +307,7 @@ class FakeResource implements NativeResource {
     done: NativeResult,
     refuse: (code: number, text: string) => NativeResult,
   ): Promise<NativeResult> {
+    if (told('taken-over') !== '') return refuse(-1, 'Multiple primaries not allowed by config');
     const handler = told('handler');
     if (handler !== '') {
       const exitCode = await new Promise<number>((resolve) => {

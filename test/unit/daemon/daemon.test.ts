@@ -232,6 +232,25 @@ describe('restart', () => {
       assert.match(readFileSync(join(daemon.directory, 'notified'), 'utf8'), /READY=1/);
     }));
 
+  it('a kept device is given up when the peer has taken over: its users must not hang for ever', () =>
+    withDaemon(async (daemon) => {
+      writeGoodMetaData(daemon);
+      daemon.tell('peer', 'connected');
+      await daemon.start();
+      await daemon.client.verb('r0', 'up');
+      await daemon.client.verb('r0', 'wait-connect');
+      await daemon.client.verb('r0', 'primary');
+      await daemon.kill('SIGKILL');
+      daemon.tell('taken-over', 'yes');
+      const asked = daemon.commands().length;
+      await daemon.start([], { NOTIFY_SOCKET: '/nonexistent', FDSTORE: '16', LISTEN_FDS: '1', LISTEN_FDNAMES: 'drbdts/r0/0/fuse/loop3/512' });
+      const again = ['r0 attach {"volume":0}', 'r0 connect {}'];
+      await until(() => daemon.commands().length >= asked + 5);
+      assert.deepEqual(daemon.commands().slice(asked), [...again, 'r0 primary {"recover":true}', ...again]);
+      assert.match(readFileSync(join(daemon.directory, 'notified'), 'utf8'), /FDSTOREREMOVE=1\nFDNAME=drbdts\/r0\/0\/fuse\/loop3\/512/);
+      assert.match(daemon.stderr, /the peer has taken over: the device that was kept is given up/);
+    }));
+
   it('a peer that died with us does not keep the I/O waiting for ever', () =>
     withDaemon(async (daemon) => {
       writeGoodMetaData(daemon);
