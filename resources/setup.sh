@@ -17,6 +17,8 @@ packages=(
   e2fsprogs xfsprogs fdisk mount util-linux iproute2 psmisc procps kmod
   fio drbd-utils nftables resource-agents etcd-server fence-agents iputils-ping
 )
+# Kernel peers in a virtual machine, where the lab for them lies beside the project (test/support/paths.ts).
+if [ -e "${DRBDTS_LAB:-../shared/lab}/drbd-vm/run.sh" ]; then packages+=(qemu-system-x86 cpio); fi
 # MariaDB's server without -core in its name would bring a service, an account and a data directory of its own.
 demo_packages=(mariadb-server-core mariadb-client nginx)
 case "${1:-}" in
