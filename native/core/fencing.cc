@@ -48,8 +48,9 @@ void ResourceImpl::FreezeForFencing(Volume& v, State& next) {
     // without it. Should we meet again in this generation, our marks decide, as after a crash of a Primary (rule 40).
     if (v.meta_ok() && next.disk == Disk::kUpToDate) v.crashed_primary = true;
   } else if (next.susp_fen && next.conn >= Conn::kConnected && old.conn < Conn::kConnected) {
-    // The peer is back, though not complete. We have met in the old generation; whoever is asked next can see what its disk is worth.
-    v.new_uuid_after_fence = false;
+    // The peer is back, though not complete. Its disk and ours have met in the old generation; whoever is asked next can see what it is worth.
+    // One that came without its disk has not been compared with: that disk still has our generation.
+    if (next.pdsk >= Disk::kInconsistent) v.new_uuid_after_fence = false;
     if (!v.fence_open) next.susp_fen = false;
     v.fence_due = v.fence_open;
   } else if (next.susp_fen && !v.fence_open && next.conn < Conn::kConnected && !promoted && (complete & ~Complete(old)) == kSelf) {

@@ -347,6 +347,7 @@ void ResourceImpl::OnWriteAck(Volume& v, Command c, const BlockAck& p) {
       // Its P_STATE comes on the other socket, and may be later: the answer to this write has to wait for the fencing all the same.
       State s = v.state;
       s.pdsk = Disk::kInconsistent;
+      if (s.conn >= Conn::kSyncSource) s.conn = Conn::kConnected;  // nothing is compared with such a disk, nor copied from it
       Force(v, s);
     }
   } else {
