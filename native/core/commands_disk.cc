@@ -45,16 +45,20 @@ bool ResourceImpl::DetachNow(Volume& v) {
   if (v.disk_phase == Volume::DiskPhase::kClosed) return true;
   if (v.disk_phase != Volume::DiskPhase::kOpen && v.disk_phase != Volume::DiskPhase::kClosing) return false;
   if (v.disk_phase == Volume::DiskPhase::kClosing || v.state.disk <= Disk::kFailed) return false;
+  const auto refused = [&] {
+    State s = v.state;
+    s.disk = Disk::kFailed;
+    State out;
+    const Verdict verdict = Decide(v.state, s, Context(v), out);
+    if (Ok(verdict) || current.admin.force) return false;
+    v.detaching = false;
+    v.kick_due = true;
+    Finish(verdict, "this disk holds the only UpToDate copy that the Primary can reach");
+    return true;
+  };
   switch (substep2) {
     case 0: {
-      State s = v.state;
-      s.disk = Disk::kFailed;
-      State out;
-      const Verdict verdict = Decide(v.state, s, Context(v), out);
-      if (!Ok(verdict) && !current.admin.force) {
-        Finish(verdict, "this disk holds the only UpToDate copy that the Primary can reach");
-        return false;
-      }
+      if (refused()) return false;
       v.detaching = true;  // no new I/O for the local disk
       substep2 = 1;
       ++substep;
@@ -77,6 +81,7 @@ bool ResourceImpl::DetachNow(Volume& v) {
         AskPeer(&v, 0x1e00, 0x400);
         substep2 = 2;
       } else {
+        if (refused()) return false;  // the peer may have gone while we waited for it
         substep2 = 3;
       }
       ++substep;

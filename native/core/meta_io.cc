@@ -183,6 +183,10 @@ void ResourceImpl::BitmapPump(Volume& v) {
   }
   if (v.page_writes == 0) {
     v.write_all_pages = false;
+    if (!v.bitmap_hold && v.meta_ok() && (v.super_block.flags & kMdFullSync) != 0) {  // of an exchange that the connection did not outlive
+      v.super_block.flags &= ~kMdFullSync;
+      MarkMeta(v);
+    }
     if (v.primary_ind_waits) UpdateMetaFlags(v);
     v.kick_due = true;
     ++progress;

@@ -601,6 +601,7 @@ void ResourceImpl::LostPeer(Volume& v) {
   v.have_peer_uuids = v.have_peer_sizes = v.params_done = v.consider_resync = false;
   v.bitmap_out.reset();
   v.bitmap_in.reset();
+  if (v.bitmap_hold) WriteBitmapAll(v);  // written in any case: then the super block needs no longer say that everything is out of sync
   v.bitmap_out_wanted = v.bitmap_hold = false;
   v.early_sync_uuid = v.pending_sync_uuid = 0;
   v.answers_after_ping = 0;

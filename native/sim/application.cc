@@ -112,11 +112,12 @@ void Application::OnCompleted(Node& node, uint16_t volume, uint64_t tag, int err
   const Open o = it->second;
   open_.erase(it);
   Model& m = *models_[volume];
+  const bool replaced = may_be_replaced && may_be_replaced(node.index());
   if (error != 0) ++errors;
   if (world_.trace && o.op != BlockOp::kRead) world_.Note(std::string("done on ") + node.name() + " write " + std::to_string(o.write) + " error " + std::to_string(error));
   switch (o.op) {
     case BlockOp::kRead:
-      if (may_be_replaced && may_be_replaced(node.index())) {
+      if (replaced) {
         m.ReadEnds(o.begun);
         break;
       }
@@ -129,6 +130,7 @@ void Application::OnCompleted(Node& node, uint16_t volume, uint64_t tag, int err
       m.ReadEnds(o.begun);
       break;
     case BlockOp::kFlush:
+      if (error == 0 && replaced) break;  // it speaks for what it acknowledged itself, not for what the other one did since
       if (error == 0) m.Flushed(o.begun);
       else m.ForgetUnflushed();  // said once: what was not flushed before may be gone
       break;
@@ -137,7 +139,7 @@ void Application::OnCompleted(Node& node, uint16_t volume, uint64_t tag, int err
       break;
   }
   if (error == 0 && o.op != BlockOp::kRead && on_acknowledged) on_acknowledged(node.index(), volume, tag, o.op == BlockOp::kFlush);
-  if (error == 0 && o.op == BlockOp::kFlush) CheckSafe(volume, "a flush was answered");
+  if (error == 0 && o.op == BlockOp::kFlush && !replaced) CheckSafe(volume, "a flush was answered");
   if (error == 0 && o.fua) CheckSafe(volume, "a FUA write was answered");
   GiveBuffer(o.data, o.bytes);
 }

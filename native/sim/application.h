@@ -28,7 +28,7 @@ class Application : public Observer {
   /// Contents are not checked: a life whose operator throws acknowledged data away.
   bool check_contents = true;
   /// May node i have been replaced without knowing it yet? Then what it reads may be old: a promotion asks the register, and no clock tells
-  /// the one that was cut off in time. It acknowledges no write.
+  /// the one that was cut off in time. It acknowledges no write, and a flush that it answers is about its own.
   std::function<bool(int node)> may_be_replaced;
   /// A write (or a flush) was acknowledged by node i.
   std::function<void(int node, uint32_t volume, uint64_t tag, bool flush)> on_acknowledged;

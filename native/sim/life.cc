@@ -464,8 +464,9 @@ void Life::LastRites() {
   for (int i = 0; i < 2; ++i) Bring(i);
   if (!world_->Until([&] { return InSync() || findings_.any(); }, 120 * kSec)) findings_.Report("ends", "not Connected and UpToDate after down and up of both");
   if (Over()) return;
-  // An invalidate that the connection did not outlive leaves its marks, and no resync follows from them alone.
-  for (uint32_t v = 0; v < options_.volumes && !forced_resync_; ++v) {
+  // An invalidate that the connection did not outlive leaves its marks, as does a verify that could not read the other disk, and no resync
+  // follows from them alone.
+  for (uint32_t v = 0; v < options_.volumes && !marks_may_stay_; ++v) {
     if (N(0).snap(v).out_of_sync_bits != 0 || N(1).snap(v).out_of_sync_bits != 0) findings_.Report("tracked", "bits are set after a clean down and up");
   }
   CheckEqual(*world_, findings_, "after down and up");

@@ -125,7 +125,7 @@ class Life : private Observer {
   uint32_t lost_power_ = 0;          // whose cache was lost since they last were one
   int last_primary_ = -1, powerless_primary_ = -1;
   uint32_t split_brain_ = 0;         // volumes
-  bool trouble_ = false, forced_resync_ = false, parted_ = false;
+  bool trouble_ = false, marks_may_stay_ = false, parted_ = false;
   bool waits_ = true;                // the next command is waited for
   struct StateTrigger {
     int node;

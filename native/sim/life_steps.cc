@@ -153,7 +153,7 @@ void Life::Admin(const Step& step) {
     trouble_ = true;
     risked_ |= 1u << loser;
     risky_ = i;
-    forced_resync_ = forced_resync_ || kind == Kind::kInvalidate || kind == Kind::kInvalidateRemote;
+    marks_may_stay_ = marks_may_stay_ || kind == Kind::kInvalidate || kind == Kind::kInvalidateRemote;
     if (Command(i, kind, set) < 1) Keep(loser);
     else if (careful && !InSync()) Without(loser);  // while it was under way both may have been seen complete once more
   };
@@ -178,7 +178,9 @@ void Life::Admin(const Step& step) {
   } else if (verb == "outdate") {
     if (!careful || Holds(other)) risky(i, Kind::kOutdate);
   } else if (verb == "verify") {
-    if (!options_.big()) Command(i, Kind::kVerify);
+    if (options_.big()) return;
+    marks_may_stay_ = true;
+    Command(i, Kind::kVerify);
   } else if (verb == "pause-sync") Command(i, Kind::kPauseSync);
   else if (verb == "resume-sync") Command(i, Kind::kResumeSync);
   else if (verb == "suspend-io") Command(i, Kind::kSuspendIo);
