@@ -19,8 +19,15 @@ void ResourceImpl::StepPrimary() {
     Volume& v = V(static_cast<uint16_t>(at_volume));
     if (conn == Conn::kWFReportParams || v.state.conn == Conn::kWFReportParams || (v.state.disk == Disk::kAttaching) ||
         (v.state.disk == Disk::kNegotiating && v.state.conn >= Conn::kWFReportParams)) {
+      if (v.state.disk == Disk::kNegotiating) substep2 = 1;
       return;  // in transient state: look again when it has settled
     }
+    if (substep2 == 1 && v.state.conn < Conn::kConnected && !c.force) {
+      // Who said so saw both nodes, and relied on it that the better data win.
+      Finish(Verdict::kInTransientState, "the peer went before its data were compared with those of this disk, which may be older; repeat the command to use this disk without it");
+      return;
+    }
+    substep2 = 0;
     if (v.state.role == Role::kPrimary) {
       ++at_volume;
       substep = 0;
