@@ -167,8 +167,11 @@ export class Vip implements Member {
   async monitor(signal: AbortSignal): Promise<void> {
     const { name, address } = this.config;
     if (this.held || this.giving !== null) return;
-    if (this.lost !== '') throw memberError(name, 'monitor', this.lost);
+    // one that a pause of this process has cut in two may show the address for a moment and then take it away again
+    if (this.renewal !== null) await orAborted(this.renewal, signal);
     const own = await orAborted(this.own(), signal);
+    if (this.renewedMs !== null) this.isLate();
+    if (this.lost !== '') throw memberError(name, 'monitor', this.lost);
     if (own === undefined) throw memberError(name, 'monitor', `${address} is gone`);
     await this.requireLink('monitor', signal);
   }
