@@ -10,10 +10,12 @@
 #include <cstdio>
 #include <string>
 
+#include "net/adverts.h"
 #include "net/arguments.h"
 #include "net/errors.h"
 #include "net/netlink.h"
 #include "net/packet_socket.h"
+#include "net/vrrp_socket.h"
 
 namespace drbdts::net {
 namespace {
@@ -107,6 +109,9 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("setAddress", Napi::Function::New<SetAddress>(env, "setAddress"));
   exports.Set("deleteAddress", Napi::Function::New<DeleteAddress>(env, "deleteAddress"));
   exports.Set("monitor", Napi::Function::New<Monitor>(env, "monitor"));
+  exports.Set("vrrpSocket", Napi::Function::New<VrrpSocket>(env, "vrrpSocket"));
+  exports.Set("advertiser", Napi::Function::New<Advertiser>(env, "advertiser"));
+  exports.Set("advertPriority", Napi::Function::New<AdvertPriority>(env, "advertPriority"));
   exports.Set("setRealtime", Napi::Function::New<SetRealtime>(env, "setRealtime"));
   exports.Set("lockProgram", Napi::Function::New<LockProgram>(env, "lockProgram"));
   exports.Set("bootTimeNs", Napi::Function::New<BootTimeNs>(env, "bootTimeNs"));

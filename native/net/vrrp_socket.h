@@ -1,0 +1,10 @@
+#pragma once
+// VRRP (IP protocol 112) on one interface: raw sockets, because the kernel has no other way to this protocol.
+#include <napi.h>
+
+namespace drbdts::net {
+
+/// vrrpSocket({index, family, groups}, onPacket, onError) -> {close}
+Napi::Value VrrpSocket(const Napi::CallbackInfo& info);
+
+}  // namespace drbdts::net
