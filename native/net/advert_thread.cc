@@ -9,12 +9,6 @@
 #include "net/clocks.h"
 
 namespace drbdts::net {
-namespace {
-
-/// Others take a master for dead after three intervals and their skew: what is late by more must not be said any more.
-constexpr int64_t kIntervalsBeforeDead = 3;
-
-}  // namespace
 
 AdvertThread& AdvertThread::Get() {
   static auto* only = new AdvertThread;  // lives as long as the process: a thread may still be in it at the end
@@ -125,14 +119,14 @@ int64_t AdvertThread::Turn() {
     if (now >= schedule->next_monotonic_ns) {
       // a process that was stopped, or a machine that slept, may go on in here: these two looks are as near to the packet as can be
       const int64_t boot = BootNow();
-      const AdvertEnd end = boot >= schedule->lease_boot_ns                                                           ? AdvertEnd::kLease
-                            : boot - schedule->last_boot_ns >= kIntervalsBeforeDead * schedule->interval_ns ? AdvertEnd::kPause
-                                                                                                                       : AdvertEnd::kNone;
+      const int64_t gap = boot - schedule->last_boot_ns;
+      const AdvertEnd end = boot >= schedule->lease_boot_ns ? AdvertEnd::kLease : gap > schedule->lapse_ns ? AdvertEnd::kPause : AdvertEnd::kNone;
       if (end != AdvertEnd::kNone) {
         schedule->running = false;
         schedule->ended = end;
         continue;
       }
+      schedule->longest_gap_ns = std::max(schedule->longest_gap_ns, gap);
       Send(*schedule, schedule->packets);
       schedule->worst_late_ns = std::max(schedule->worst_late_ns, now - schedule->next_monotonic_ns);
       schedule->next_monotonic_ns += schedule->interval_ns;

@@ -26,6 +26,8 @@ struct AdvertSchedule {
   AdvertEnd ended = AdvertEnd::kNone;
   std::vector<AdvertPacket> packets;
   int64_t interval_ns = 0;
+  /// a longer gap between two own packets ends the schedule
+  int64_t lapse_ns = 0;
   int64_t next_monotonic_ns = 0;
   int64_t last_boot_ns = 0;
   int64_t lease_boot_ns = 0;
@@ -33,6 +35,8 @@ struct AdvertSchedule {
   uint64_t failed = 0;
   int last_errno = 0;
   int64_t worst_late_ns = 0;
+  /// longest gap between two packets of the schedule since it was asked for
+  int64_t longest_gap_ns = 0;
 };
 
 /// One per process. Its mutex hands priority on, so that a slow holder is hurried up rather than waited for.

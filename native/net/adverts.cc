@@ -166,14 +166,15 @@ class Locked {
   Locked& operator=(const Locked&) = delete;
 };
 
-/// run({packets, intervalMs, leaseMs, now})
+/// run({packets, intervalMs, lapseMs, leaseMs, now})
 void Run(const Napi::CallbackInfo& info, Sender& sender) {
   Napi::Env env = info.Env();
   if (info.Length() < 1 || !info[0].IsObject()) return Throw(env, EINVAL, "run takes an object", sender.place());
   const auto options = info[0].As<Napi::Object>();
   const auto interval = Milliseconds(options, "intervalMs", kIntervalMsMax);
   const auto lease = Milliseconds(options, "leaseMs", kLeaseMsMax);
-  if (!interval || !lease) return Throw(env, EINVAL, "run takes intervalMs and leaseMs", sender.place());
+  const auto lapse = Milliseconds(options, "lapseMs", kLeaseMsMax);
+  if (!interval || !lapse || !lease) return Throw(env, EINVAL, "run takes intervalMs, lapseMs and leaseMs", sender.place());
   auto packets = sender.Packets(env, options.Get("packets"));
   if (!packets) return;
   const bool at_once = Flag(options, "now");
@@ -182,6 +183,7 @@ void Run(const Napi::CallbackInfo& info, Sender& sender) {
   const int64_t now = MonotonicNow();
   schedule.packets = std::move(*packets);
   schedule.lease_boot_ns = BootNow() + *lease;
+  if (!schedule.running) schedule.longest_gap_ns = 0;
   if (at_once || !schedule.running) {
     AdvertThread::Send(schedule, schedule.packets);
     schedule.next_monotonic_ns = now + *interval;
@@ -189,6 +191,7 @@ void Run(const Napi::CallbackInfo& info, Sender& sender) {
     schedule.next_monotonic_ns = std::min(schedule.next_monotonic_ns, now + *interval);
   }
   schedule.interval_ns = *interval;
+  schedule.lapse_ns = *lapse;
   schedule.running = true;
   schedule.ended = AdvertEnd::kNone;
   AdvertThread::Get().Wake();
@@ -236,10 +239,12 @@ Napi::Value State(const Napi::CallbackInfo& info, Sender& sender) {
   Napi::Env env = info.Env();
   Napi::Object object = Napi::Object::New(env);
   const Locked locked;
-  const AdvertSchedule& schedule = sender.schedule();
+  AdvertSchedule& schedule = sender.schedule();
   const char* name = schedule.last_errno == 0 ? "" : strerrorname_np(schedule.last_errno);
   object.Set("running", schedule.running);
   object.Set("ended", schedule.ended == AdvertEnd::kLease ? "lease" : schedule.ended == AdvertEnd::kPause ? "pause" : "");
+  object.Set("lastMs", static_cast<double>(schedule.last_boot_ns) / 1e6);
+  object.Set("longestGapMs", static_cast<double>(std::exchange(schedule.longest_gap_ns, 0)) / 1e6);
   object.Set("sent", static_cast<double>(schedule.sent));
   object.Set("failed", static_cast<double>(schedule.failed));
   object.Set("lastError", name == nullptr ? "EUNKNOWN" : name);

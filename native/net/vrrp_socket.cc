@@ -21,6 +21,8 @@ namespace drbdts::net {
 namespace {
 
 constexpr int kPacketsPerWake = 64;
+/// A flood must not keep drain from coming to an end.
+constexpr int kPacketsPerDrain = 4096;
 /// What a flood may fill before packets are lost; the next one of the same sender follows soon.
 constexpr int kReceiveBuffer = 256 * 1024;
 /// 255 addresses of 16 bytes and every header fit; what is longer is no VRRP.
@@ -119,9 +121,11 @@ bool ReadEnvelope(const Receiver& receiver, msghdr& message, const unsigned char
   return true;
 }
 
-void Read(Poller& poller, Receiver& receiver) {
+/// Up to `most` packets. Returns the time up to which every packet that had come in was given, on the clock of time since boot.
+int64_t Read(Poller& poller, Receiver& receiver, int most) {
+  int64_t heard = receiver.empty_ns;
   alignas(8) unsigned char packet[kPacketMax];
-  for (int i = 0; i < kPacketsPerWake && !poller.closing(); i++) {
+  for (int i = 0; i < most && !poller.closing(); i++) {
     sockaddr_storage from{};
     alignas(cmsghdr) char control[256];
     iovec piece{packet, sizeof packet};
@@ -132,11 +136,12 @@ void Read(Poller& poller, Receiver& receiver) {
     message.msg_iovlen = 1;
     message.msg_control = control;
     message.msg_controllen = sizeof control;
+    const int64_t before = BootNow();
     const ssize_t got = recvmsg(poller.fd(), &message, MSG_DONTWAIT);
     if (got < 0) {
-      if (errno == EAGAIN) receiver.empty_ns = BootNow();
+      if (errno == EAGAIN) heard = receiver.empty_ns = before;
       else if (errno != EINTR) poller.CallError(MakeError(poller.env(), errno, "receiving VRRP", receiver.place));
-      return;
+      return heard;
     }
     Envelope envelope;
     if ((message.msg_flags & MSG_TRUNC) != 0 || !ReadEnvelope(receiver, message, packet, static_cast<size_t>(got), &envelope)) continue;
@@ -144,6 +149,7 @@ void Read(Poller& poller, Receiver& receiver) {
     const int64_t now = BootNow();
     const int64_t age = envelope.stamp_ns == 0 ? 0 : WallNow() - envelope.stamp_ns;
     const int64_t received = now - std::clamp<int64_t>(age, 0, std::max<int64_t>(0, now - receiver.empty_ns));
+    heard = received;
     Napi::Env env = poller.env();
     Napi::HandleScope scope(env);
     Napi::Object object = Napi::Object::New(env);
@@ -154,6 +160,7 @@ void Read(Poller& poller, Receiver& receiver) {
     object.Set("data", Napi::Buffer<uint8_t>::Copy(env, packet + envelope.header, static_cast<size_t>(got) - envelope.header));
     poller.Call(object);
   }
+  return heard;
 }
 
 }  // namespace
@@ -191,7 +198,7 @@ Napi::Value VrrpSocket(const Napi::CallbackInfo& info) {
   const int fd = socket(receiver->family, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, kVrrpProtocol);
   int failed = fd < 0 ? errno : Prepare(fd, *receiver, groups);
   if (failed == 0)
-    receiver->poller = Poller::Start(env, fd, info[1].As<Napi::Function>(), info[2].As<Napi::Function>(), [receiver](Poller& poller) { Read(poller, *receiver); }, &failed);
+    receiver->poller = Poller::Start(env, fd, info[1].As<Napi::Function>(), info[2].As<Napi::Function>(), [receiver](Poller& poller) { Read(poller, *receiver, kPacketsPerWake); }, &failed);
   else if (fd >= 0)
     close(fd);
   if (failed != 0) {
@@ -199,6 +206,10 @@ Napi::Value VrrpSocket(const Napi::CallbackInfo& info) {
     return env.Undefined();
   }
   Napi::Object object = Napi::Object::New(env);
+  object.Set("drain", Napi::Function::New(env, [receiver](const Napi::CallbackInfo& call) -> Napi::Value {
+    const int64_t heard = receiver->poller == nullptr ? BootNow() : Read(*receiver->poller, *receiver, kPacketsPerDrain);
+    return Napi::Number::New(call.Env(), static_cast<double>(heard) / 1e6);
+  }));
   object.Set("close", Napi::Function::New(env, [receiver](const Napi::CallbackInfo&) {
     if (receiver->poller != nullptr) receiver->poller->Close();
     receiver->poller = nullptr;

@@ -4,7 +4,7 @@
 
 namespace drbdts::net {
 
-/// vrrpSocket({index, family, groups}, onPacket, onError) -> {close}
+/// vrrpSocket({index, family, groups}, onPacket, onError) -> {drain, close}
 Napi::Value VrrpSocket(const Napi::CallbackInfo& info);
 
 }  // namespace drbdts::net

@@ -70,6 +70,12 @@ export interface VrrpPacket {
   data: Uint8Array;
 }
 
+export interface VrrpSocket {
+  /** Gives what has come in at once, and says up to when all of it was given (clock of `bootTimeNs`). */
+  drain(): number;
+  close(): void;
+}
+
 export interface AdvertPacket {
   /** numeric address of the family. */
   to: string;
@@ -78,19 +84,20 @@ export interface AdvertPacket {
 
 /**
  * Sends the adverts of one instance from a thread of its own (one for all instances). A schedule ends by itself when its lease is not renewed in
- * time, or when it could not be kept for three intervals (the process or the machine stood still): then others may have taken over, and `renew`
+ * time, or when it could not be kept (the process or the machine stood still): then others may have taken over, and `renew`
  * says false.
  */
 export interface Advertiser {
-  /** Every `intervalMs` from now on, until `stop` or the next `run`. `now`, or when nothing runs: the first one at once; otherwise at the next turn. */
-  run(options: { packets: readonly AdvertPacket[]; intervalMs: number; leaseMs: number; now: boolean }): void;
+  /** Every `intervalMs` from now on, until `stop` or the next `run`; not any more once the gap between two was longer than `lapseMs`. `now`, or when nothing runs: the first one at once; otherwise at the next turn. */
+  run(options: { packets: readonly AdvertPacket[]; intervalMs: number; lapseMs: number; leaseMs: number; now: boolean }): void;
   /** At once, besides the schedule. */
   once(packets: readonly AdvertPacket[]): void;
   /** Whether the schedule runs on. */
   renew(leaseMs: number): boolean;
   /** Ends the schedule, then sends these at once. */
   stop(packets: readonly AdvertPacket[]): void;
-  state(): { running: boolean; ended: '' | 'lease' | 'pause'; sent: number; failed: number; /** name of an errno, '' for none. */ lastError: string; worstLateMs: number };
+  /** `lastMs`: newest time of sending, on the clock of `bootTimeNs`. `longestGapMs`: between two of the schedule, since this was asked last. */
+  state(): { running: boolean; ended: '' | 'lease' | 'pause'; lastMs: number; longestGapMs: number; sent: number; failed: number; /** name of an errno, '' for none. */ lastError: string; worstLateMs: number };
   close(): void;
 }
 
@@ -104,7 +111,7 @@ export interface NativeNet {
   /** Frames of one ethertype (0x0806 ARP, 0x86dd IPv6) on one interface, whole, as they came in. With `ndpOnly` the kernel passes neighbour discovery only. */
   packetSocket(options: { index: number; etherType: number; ndpOnly?: boolean }, onFrame: (frame: Uint8Array) => void, onError: (error: Error) => void): PacketSocket;
   /** VRRP on one interface: what is sent to it, and to these groups. What this host sends is not heard. */
-  vrrpSocket(options: { index: number; family: 4 | 6; groups: readonly string[] }, onPacket: (packet: VrrpPacket) => void, onError: (error: Error) => void): { close(): void };
+  vrrpSocket(options: { index: number; family: 4 | 6; groups: readonly string[] }, onPacket: (packet: VrrpPacket) => void, onError: (error: Error) => void): VrrpSocket;
   /** Hop limit 255, from `source`, out of the interface. */
   advertiser(options: { index: number; source: string }): Advertiser;
   /** SCHED_RR (1..99) for the thread that sends adverts. */

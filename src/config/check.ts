@@ -10,6 +10,7 @@ import type { KeyPath } from './places.js';
 import type { FileConfig, FileHost, FileResource } from './schema.js';
 import type { Address, Config, HostConfig, HostVolume, ResourceConfig } from './types.js';
 import { formatAddress } from './types.js';
+import { buildVrrp } from './vrrp-check.js';
 
 export interface Finding {
   severity: 'error' | 'warning';
@@ -355,7 +356,7 @@ export function checkConfig(file: FileConfig, fileName: string, node: string | n
     if (built !== null) resources.push(built);
   }
   checkDuplicates(hostsOf, report);
-  if (resources.length === 0 && hostsOf.size === 0) warn(report, ['resources'], 'no resources defined!', 'Add one below `resources:`.');
+  if (resources.length === 0 && hostsOf.size === 0 && file.vrrp === undefined) warn(report, ['resources'], 'no resources defined!', 'Add one below `resources:`.');
   const groups = buildGroups(file.groups ?? {}, cluster, file.cluster !== undefined, node, resources, report);
   return {
     file: fileName,
@@ -363,6 +364,7 @@ export function checkConfig(file: FileConfig, fileName: string, node: string | n
     resources,
     cluster,
     groups,
+    vrrp: file.vrrp === undefined ? null : buildVrrp(file.vrrp, cluster?.nodes ?? [], groups, node, report),
   };
 }
 

@@ -17,7 +17,7 @@ const defaults = { keepaliveMs: 100, deadtimeMs: 600, initdeadMs: 20_000, deadpi
 
 type Report = (finding: Finding) => void;
 
-function findings(report: Report) {
+export function findings(report: Report) {
   return {
     conflict: (path: KeyPath, message: string, remedy: string): void =>
       report({ severity: 'error', code: 'ERR_CONFIG_CONFLICT', path, message, remedy }),
@@ -226,7 +226,7 @@ function buildFilesystem(member: FileMember, mountPoint: string, timeouts: Membe
 }
 
 /** First and last address of an IPv4 network, which are not for hosts; '' where all are (prefix 31 and 32). */
-function edgesOf(address: string, prefix: number): [string, string] {
+export function edgesOf(address: string, prefix: number): [string, string] {
   if (prefix > 30) return ['', ''];
   const number = address.split('.').reduce((sum, part) => sum * 256 + Number(part), 0);
   const hosts = 2 ** (32 - prefix);

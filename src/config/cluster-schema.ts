@@ -8,7 +8,7 @@ import { durationWords, parseDurationMs } from './units.js';
 
 const dayMs = 86_400_000;
 
-function duration(name: string, summary: string, minMs: number, maxMs = dayMs) {
+export function duration(name: string, summary: string, minMs: number, maxMs = dayMs) {
   return z
     .union([z.number(), z.string()], `expected ${durationWords}`)
     .transform((input, context): number => {
@@ -22,11 +22,11 @@ function duration(name: string, summary: string, minMs: number, maxMs = dayMs) {
     .optional();
 }
 
-const yesNo = z
+export const yesNo = z
   .union([z.boolean(), z.enum(['yes', 'no', 'on', 'off'])], 'expected yes or no')
   .transform((input): boolean => input === true || input === 'yes' || input === 'on');
 
-function integer(name: string, min: number, max: number, summary: string) {
+export function integer(name: string, min: number, max: number, summary: string) {
   return z
     .number(`${name}: expected a number`)
     .int(`${name}: expected a whole number`)
@@ -36,14 +36,14 @@ function integer(name: string, min: number, max: number, summary: string) {
     .optional();
 }
 
-const word = (what: string) => z.string(`expected ${what}`).regex(/^[A-Za-z0-9_][A-Za-z0-9_.:-]{0,63}$/, `expected ${what}`);
-const nodeName = word('the name of a node as `uname -n` prints it');
-const interfaceName = z
+export const word = (what: string) => z.string(`expected ${what}`).regex(/^[A-Za-z0-9_][A-Za-z0-9_.:-]{0,63}$/, `expected ${what}`);
+export const nodeName = word('the name of a node as `uname -n` prints it');
+export const interfaceName = z
   .string('expected an interface name')
   .regex(/^[^\s/]{1,15}$/, 'expected the name of a network interface, at most 15 characters');
-const absolutePath = z.string('expected a path').regex(/^\//, 'expected an absolute path');
-const shellCommand = z.string('expected a command').min(1, 'expected a command');
-const ipAddress = z.string('expected an IP address').refine((input) => isIP(input) !== 0, 'expected a numeric IPv4 or IPv6 address');
+export const absolutePath = z.string('expected a path').regex(/^\//, 'expected an absolute path');
+export const shellCommand = z.string('expected a command').min(1, 'expected a command');
+export const ipAddress = z.string('expected an IP address').refine((input) => isIP(input) !== 0, 'expected a numeric IPv4 or IPv6 address');
 const multicastGroup = ipAddress.refine(
   (input) => /^2(?:2[4-9]|3\d)\./.test(input) || /^ff/i.test(input),
   'expected a multicast address (224.0.0.0/4 or ff00::/8)',

@@ -12,6 +12,7 @@ import { type KeyPath, placeOf } from './places.js';
 import { type FileConfig, fileSchema } from './schema.js';
 import { nearest } from './suggest.js';
 import type { Config, Problem } from './types.js';
+import { vrrpWords } from './vrrp-schema.js';
 
 export const defaultConfigFile = '/etc/drbdts/drbdts.yaml';
 
@@ -31,13 +32,23 @@ interface Issue {
 }
 
 const wordsByDepth: readonly { matches: (path: KeyPath) => boolean; words: readonly string[] }[] = [
-  { matches: (path) => path.length === 0, words: ['global', 'common', 'resources', 'cluster', 'groups'] },
+  { matches: (path) => path.length === 0, words: ['global', 'common', 'resources', 'cluster', 'groups', 'vrrp'] },
   { matches: (path) => path.length === 1 && path[0] === 'cluster', words: clusterWords.cluster },
   { matches: (path) => path.length === 3 && path[0] === 'cluster' && path[1] === 'links', words: clusterWords.link },
   { matches: (path) => path.length === 2 && path[0] === 'cluster' && path[1] === 'arbiter', words: clusterWords.arbiter },
   { matches: (path) => path.length === 2 && path[0] === 'cluster' && path[1] === 'self-fence', words: clusterWords.selfFence },
   { matches: (path) => path.length === 2 && path[0] === 'groups', words: clusterWords.group },
   { matches: (path) => path.length === 4 && path[0] === 'groups', words: clusterWords.member },
+  { matches: (path) => path.length === 1 && path[0] === 'vrrp', words: vrrpWords.vrrp },
+  { matches: (path) => path[0] === 'vrrp' && path.at(-1) === 'notify', words: vrrpWords.notify },
+  { matches: (path) => path[0] === 'vrrp' && path.at(-1) === 'announce', words: vrrpWords.announce },
+  { matches: (path) => path[0] === 'vrrp' && path.at(-1) === 'unicast', words: vrrpWords.unicast },
+  { matches: (path) => path[0] === 'vrrp' && path.at(-2) === 'track', words: vrrpWords.track },
+  { matches: (path) => path[0] === 'vrrp' && path.at(-2) === 'addresses', words: ['address', 'interface', 'label', 'advertised'] },
+  { matches: (path) => path[0] === 'vrrp' && path.at(-1) === 'gate', words: ['group', 'weight'] },
+  { matches: (path) => path.length === 3 && path[0] === 'vrrp' && path[1] === 'instances', words: vrrpWords.instance },
+  { matches: (path) => path.length === 3 && path[0] === 'vrrp' && path[1] === 'sync-groups', words: vrrpWords.syncGroup },
+  { matches: (path) => path.length === 3 && path[0] === 'vrrp' && path[1] === 'scripts', words: vrrpWords.script },
   { matches: (path) => path.length === 1 && path[0] === 'global', words: ['log-level', 'handler-timeout'] },
   { matches: (path) => path.length === 1 && path[0] === 'common', words: ['protocol', ...sections] },
   {
@@ -49,8 +60,11 @@ const wordsByDepth: readonly { matches: (path: KeyPath) => boolean; words: reado
   { matches: (path) => path.at(-2) === 'volumes', words: ['device', 'disk-path', 'meta-disk', 'disk'] },
 ];
 
+/** sections whose words are not options of DRBD. */
+const managerSections: readonly string[] = ['cluster', 'groups', 'vrrp'];
+
 function knownWords(path: KeyPath): readonly string[] {
-  if (path[0] === 'cluster' || path[0] === 'groups') return wordsByDepth.find((level) => level.matches(path))?.words ?? [];
+  if (managerSections.includes(String(path[0]))) return wordsByDepth.find((level) => level.matches(path))?.words ?? [];
   const section = path.at(-1);
   if (sections.includes(section as Section) && path.length >= 2) return optionsOf(section as Section).map((spec) => spec.name);
   return wordsByDepth.find((level) => level.matches(path))?.words ?? [];
@@ -73,7 +87,7 @@ function unknownKey(path: KeyPath, key: string): Finding {
     };
   }
   const known = knownWords(path);
-  const clustered = path[0] === 'cluster' || path[0] === 'groups';
+  const clustered = managerSections.includes(String(path[0]));
   const elsewhere = clustered ? undefined : optionTable.find((spec) => spec.name === key);
   const guess =
     nearest(key, known) ??
@@ -227,7 +241,7 @@ function sorted(problems: Problem[]): Problem[] {
 }
 
 function hasSecret(config: Config): boolean {
-  return config.resources.some((resource) => resource.net['shared-secret'] !== '');
+  return config.resources.some((resource) => resource.net['shared-secret'] !== '') || (config.vrrp?.instances.some(({ password }) => password !== '') ?? false);
 }
 
 /** Reads `file`. Throws ERR_CONFIG_MISSING when it cannot be read; problems of its contents are in the result. */
@@ -249,7 +263,7 @@ export function loadConfig(file: string, node: string | null): LoadResult {
       file,
       line: 1,
       column: 1,
-      message: `the file has a shared-secret and may be read by others (mode ${(mode & 0o777).toString(8)})`,
+      message: `the file has a secret (shared-secret or password) and may be read by others (mode ${(mode & 0o777).toString(8)})`,
       remedy: `chmod 600 ${file}`,
     });
   }

@@ -4,6 +4,7 @@ import type { LogLevel } from '../shared/log.js';
 import type { ReplicationProtocol } from '../shared/terms.js';
 import type { ClusterConfig, GroupConfig } from './cluster-types.js';
 import type { OptionValues } from './options.js';
+import type { VrrpSection } from './vrrp-types.js';
 
 export interface Address {
   family: 4 | 6;
@@ -59,6 +60,8 @@ export interface Config {
   /** null: no cluster manager, volumes only. */
   cluster: ClusterConfig | null;
   groups: GroupConfig[];
+  /** null: no VRRP. */
+  vrrp: VrrpSection | null;
 }
 
 /** One finding in a configuration file. Lines and columns count from 1; 0 when the whole file is meant. */
@@ -89,6 +92,7 @@ export function formatAddress(address: Address): string {
 export function maskSecrets(config: Config): Config {
   return {
     ...config,
+    vrrp: config.vrrp === null ? null : { ...config.vrrp, instances: config.vrrp.instances.map((one) => (one.password === '' ? one : { ...one, password: '********' })) },
     resources: config.resources.map((resource) => ({
       ...resource,
       net: resource.net['shared-secret'] === '' ? resource.net : { ...resource.net, 'shared-secret': '********' },

@@ -99,6 +99,7 @@ function readConfig(args: Arguments, log: Log): Config {
       resources: recorded.map((record) => record.config),
       cluster: state?.cluster ?? null,
       groups: [],
+      vrrp: null,
     };
   }
 }
