@@ -15,7 +15,7 @@ const concurrency = 2;
 /** real processes in namespaces of their own: most of their time is waiting, so two files at a time, after the others */
 const waiting = ['process', 'interop'];
 /** but these load the machine, or are about how quickly a cluster notices something: one at a time, at the end */
-const alone = /(memory-pressure|fio-verify|heartbeats|member-vip|net-native|vrrp|kernel-peer|faults|demo|cluster(?!-check|-groups))[^/]*$/;
+const alone = /(memory-pressure|fio-verify|heartbeats|member-vip|net-native|net-vrrp|process\/vrrp|kernel-peer|faults|demo|cluster(?!-check|-groups))[^/]*$/;
 
 interface Totals {
   passed: number;
