@@ -154,10 +154,12 @@ export type VrrpEvent =
   | { kind: 'addressesLost'; reason: string }
   /** the administrator changed the base priority. */
   | { kind: 'priority'; base: number }
+  /** the configuration given with this event is another one (same name, interface, VRID, version): goes on as it was. Addresses that are not in it any more are the carrier's to drop. */
+  | { kind: 'configured' }
   /** of sync.ts only: all members want to be master; another member is not master any more; another member is in fault, or all are well again. */
   | { kind: 'permitted' }
   | { kind: 'groupYields'; member: string }
-  | { kind: 'groupFault'; member: string | null };
+  | { kind: 'groupFault'; member: string | null; quiet: boolean };
 
 export type VrrpAction =
   /** send one advert at once if `atOnce`, then one every `intervalMs` from then on, as promise 2 says. Replaces an earlier one. */

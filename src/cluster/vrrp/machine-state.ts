@@ -1,0 +1,88 @@
+/** What the machine remembers of one instance, and what follows from it without an event. Pure. */
+import { heardNobody, type HearingState } from './hearing.js';
+import { effectivePriority, ownerPriority } from './rules.js';
+import type { Fault, PriorityTerm, TrackResult, VolumeState, VrrpConfig, VrrpState } from './types.js';
+
+export interface MachineState {
+  readonly phase: VrrpState;
+  readonly sinceMs: number;
+  readonly reason: string;
+  /** a member of a sync group asks before it becomes master. */
+  readonly grouped: boolean;
+  readonly started: boolean;
+  readonly source: string | null;
+  readonly base: number;
+  readonly tracked: TrackResult;
+  readonly volume: { readonly state: VolumeState; readonly reason: string } | null;
+  readonly groupFault: { readonly member: string; readonly quiet: boolean } | null;
+  /** Master_Down ended; the rest of the group has to agree. */
+  readonly wants: boolean;
+  readonly downAtMs: number | null;
+  readonly preemptAtMs: number | null;
+  readonly startAtMs: number | null;
+  readonly heardUntilMs: number;
+  /** did already listen longer because it had slept, since the last advert that kept it. */
+  readonly listened: boolean;
+  readonly master: string | null;
+  readonly masterPriority: number | null;
+  readonly masterIntervalMs: number;
+  /** last advert of the present master that kept this backup; null: none since it is one. */
+  readonly keptMs: number | null;
+  readonly lastSentMs: number;
+  readonly answeredMs: number;
+  readonly contentionMs: number;
+  readonly burst: { readonly atMs: number; readonly frames: number } | null;
+  readonly refreshAtMs: number | null;
+  readonly held: boolean;
+  /** what the status was told last (notifyPriority). */
+  readonly shownPriority: number;
+  /** a fault that nobody was told of: a check without a result. */
+  readonly quiet: boolean;
+  readonly hearing: HearingState;
+  readonly worstSilenceMs: number;
+  readonly worstSilencePart: number;
+  readonly worstOwnGapMs: number;
+  readonly becameMaster: number;
+  readonly lapses: number;
+}
+
+/** Before `start`. `grouped`: it is a member of a sync group and driven by sync.ts. */
+export function initialMachine(config: VrrpConfig, nowMs: number, grouped = false): MachineState {
+  return {
+    phase: 'initialize', sinceMs: nowMs, reason: 'not started', grouped, started: false, source: null, base: config.priority,
+    tracked: { terms: [], faults: [] }, volume: null, groupFault: null, wants: false, downAtMs: null, preemptAtMs: null, startAtMs: null,
+    heardUntilMs: nowMs, listened: false, master: null, masterPriority: null, masterIntervalMs: config.intervalMs, keptMs: null,
+    lastSentMs: Number.NEGATIVE_INFINITY, answeredMs: Number.NEGATIVE_INFINITY, contentionMs: Number.NEGATIVE_INFINITY, burst: null, refreshAtMs: null,
+    held: false, shownPriority: config.priority, quiet: false, hearing: heardNobody, worstSilenceMs: 0, worstSilencePart: 0, worstOwnGapMs: 0,
+    becameMaster: 0, lapses: 0,
+  };
+}
+
+/** Terms of the effective priority, those of trackers and that of the volume. */
+export function termsOf(config: VrrpConfig, state: MachineState): PriorityTerm[] {
+  const volume = config.volume !== null && config.volume.weight !== 0 && state.volume?.state === 'refused' ? [{ value: config.volume.weight, from: `volume ${config.volume.name}` }] : [];
+  return [...state.tracked.terms, ...volume];
+}
+
+/** The priority that counts now. */
+export function priorityOf(config: VrrpConfig, state: MachineState): number {
+  return effectivePriority(state.base, termsOf(config, state)).value;
+}
+
+/** Own faults: those of the sync group are not among them. */
+export function ownFaults(config: VrrpConfig, state: MachineState): Fault[] {
+  const faults = [...state.tracked.faults];
+  if (state.source === null) faults.push({ text: `interface ${config.interface} has no IPv${config.family} address to send from`, quiet: false });
+  if (config.volume !== null) {
+    if (state.volume === null) faults.push({ text: `volume ${config.volume.name}: nothing is known of it yet`, quiet: true });
+    else if (state.volume.state === 'refused' && (config.volume.weight === 0 || state.base === ownerPriority))
+      faults.push({ text: `volume ${config.volume.name} may not be promoted here: ${state.volume.reason}`, quiet: false });
+  }
+  return faults;
+}
+
+/** When a timer ends, for a `tick` then; null: none runs. */
+export function nextDeadlineMs(state: MachineState): number | null {
+  const all = [state.wants ? null : state.downAtMs, state.startAtMs, state.burst?.atMs ?? null, state.refreshAtMs].filter((each) => each !== null);
+  return all.length === 0 ? null : Math.min(...all);
+}
