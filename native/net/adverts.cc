@@ -21,7 +21,8 @@
 namespace drbdts::net {
 namespace {
 
-constexpr int kHops = 255;
+/// What is sent to a group carries it always: it tells that no router was in between.
+constexpr uint32_t kHops = 255;
 /// Internet control, as routing protocols mark themselves.
 constexpr int kTrafficClass = 0xc0;
 constexpr int kPriority = 7;
@@ -119,7 +120,7 @@ std::optional<std::vector<AdvertPacket>> Sender::Packets(Napi::Env env, const Na
 /// 0 or an errno.
 int Set(int fd, int level, int option, int value) { return setsockopt(fd, level, option, &value, sizeof value) == 0 ? 0 : errno; }
 
-int Prepare(int fd, const std::string& device, int index, const Address& source) {
+int Prepare(int fd, const std::string& device, int index, const Address& source, int hops) {
   // it only sends: what comes in is for the other socket
   sock_filter nothing[] = {BPF_STMT(BPF_RET | BPF_K, 0)};
   const sock_fprog program{1, nothing};
@@ -134,7 +135,7 @@ int Prepare(int fd, const std::string& device, int index, const Address& source)
     ip_mreqn out{};
     out.imr_ifindex = index;
     if (setsockopt(fd, IPPROTO_IP, IP_MULTICAST_IF, &out, sizeof out) != 0) return errno;
-    for (const auto& [option, value] : {std::pair{IP_TTL, kHops}, {IP_MULTICAST_TTL, kHops}, {IP_MULTICAST_LOOP, 0}, {IP_TOS, kTrafficClass}, {IP_MTU_DISCOVER, IP_PMTUDISC_DONT}}) {
+    for (const auto& [option, value] : {std::pair{IP_TTL, hops}, {IP_MULTICAST_TTL, hops}, {IP_MULTICAST_LOOP, 0}, {IP_TOS, kTrafficClass}, {IP_MTU_DISCOVER, IP_PMTUDISC_DONT}}) {
       if (const int failed = Set(fd, IPPROTO_IP, option, value); failed != 0) return failed;
     }
     return 0;
@@ -144,7 +145,7 @@ int Prepare(int fd, const std::string& device, int index, const Address& source)
   memcpy(&own.sin6_addr, source.bytes, 16);
   if (IN6_IS_ADDR_LINKLOCAL(&own.sin6_addr)) own.sin6_scope_id = static_cast<uint32_t>(index);
   if (bind(fd, reinterpret_cast<const sockaddr*>(&own), sizeof own) != 0) return errno;
-  for (const auto& [option, value] : {std::pair{IPV6_MULTICAST_IF, index}, {IPV6_UNICAST_HOPS, kHops}, {IPV6_MULTICAST_HOPS, kHops}, {IPV6_MULTICAST_LOOP, 0}, {IPV6_TCLASS, kTrafficClass}}) {
+  for (const auto& [option, value] : {std::pair{IPV6_MULTICAST_IF, index}, {IPV6_UNICAST_HOPS, hops}, {IPV6_MULTICAST_HOPS, hops}, {IPV6_MULTICAST_LOOP, 0}, {IPV6_TCLASS, kTrafficClass}}) {
     if (const int failed = Set(fd, IPPROTO_IPV6, option, value); failed != 0) return failed;
   }
   return 0;
@@ -278,17 +279,18 @@ Napi::Value Advertiser(const Napi::CallbackInfo& info) {
   }
   const auto options = info[0].As<Napi::Object>();
   const auto index = Whole(options, "index", 2147483647);
+  const auto hops = options.Get("hops").IsUndefined() ? std::optional<uint32_t>(kHops) : Whole(options, "hops", kHops);
   const std::string text = Text(options, "source");
   const auto source = ParseAddress(text);
   char name[IF_NAMESIZE] = "?";
   const bool found = index.has_value() && if_indextoname(*index, name) != nullptr;
   const std::string what = "opening a socket for advertisements from " + text;
-  if (!source || !found) {
-    Throw(env, source ? ENODEV : EINVAL, what, "interface index " + std::to_string(index.value_or(0)));
+  if (!source || !found || !hops || *hops == 0) {
+    Throw(env, source && hops.value_or(0) > 0 ? ENODEV : EINVAL, what, "interface index " + std::to_string(index.value_or(0)));
     return env.Undefined();
   }
   const int fd = socket(source->family, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, kVrrpProtocol);
-  int failed = fd < 0 ? errno : Prepare(fd, name, static_cast<int>(*index), *source);
+  int failed = fd < 0 ? errno : Prepare(fd, name, static_cast<int>(*index), *source, static_cast<int>(*hops));
   if (failed != 0) {
     if (fd >= 0) close(fd);
     Throw(env, failed, what, name);

@@ -5,7 +5,7 @@
 
 namespace drbdts::net {
 
-/// advertiser({index, source}) -> {run, once, renew, stop, state, close}
+/// advertiser({index, source, hops}) -> {run, once, renew, stop, state, close}
 Napi::Value Advertiser(const Napi::CallbackInfo& info);
 /// advertPriority(priority): SCHED_RR for the thread, now and when it starts.
 void AdvertPriority(const Napi::CallbackInfo& info);

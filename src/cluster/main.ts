@@ -31,6 +31,8 @@ import { loadNet, type NativeNet } from './net-native.js';
 import { PingTargets } from './ping.js';
 import { RecordWatch } from './record-watch.js';
 import { SelfFence } from './self-fence.js';
+import { VrrpRuntime } from './vrrp/runtime.js';
+import { hasVrrp, placementGate, runVrrpAlone } from './vrrp-service.js';
 import { WishesStore } from './wishes-store.js';
 
 /** EX_TEMPFAIL: whoever keeps the process alive starts the next one at once. */
@@ -110,6 +112,8 @@ function clusterOf(config: Config, node: string): ClusterConfig {
 function becomeUrgent(net: NativeNet, log: Log): void {
   try {
     net.setRealtime(realtimePriority);
+    // adverts wait for nobody, this thread included
+    net.advertPriority(realtimePriority + 1);
   } catch (error) {
     log.warn(`no real-time priority (${(error as Error).message}): heartbeats may be late under load`);
   }
@@ -145,8 +149,15 @@ async function run(args: Arguments): Promise<void> {
   for (const problem of loaded.problems) log[problem.severity === 'error' ? 'error' : 'warn'](formatProblem(problem));
   const config = requireConfig(loaded, args.config);
   log.level = config.global.logLevel;
+  const { groups, vrrp: section } = config;
+  const speaksVrrp = section !== null && hasVrrp(section, args.node);
+  if (config.cluster === null && speaksVrrp) {
+    const net = loadNet();
+    if (args.realtime) becomeUrgent(net, log);
+    await runVrrpAlone({ section, node: args.node, net, clock: bootClock(net), log, handlerTimeoutMs: config.global.handlerTimeoutS * 1000, socket: args.socket });
+    return;
+  }
   const cluster = clusterOf(config, args.node);
-  const { groups } = config;
   const key = readKeyFile(cluster.keyFile);
   const net = loadNet();
   if (args.realtime) becomeUrgent(net, log);
@@ -231,7 +242,10 @@ async function run(args: Arguments): Promise<void> {
       if (cluster.arbiter.kind !== 'none') records.tend(group, here, peerAlive);
     },
   });
-  const server = new ClusterServer(manager, (error) => log.error(`internal error: ${error.message}`));
+  const placed = manager;
+  const said = { info: tell('info'), warn: tell('warn'), error: tell('error') };
+  const vrrp = speaksVrrp ? new VrrpRuntime({ section, node: args.node, net, clock, log: said, handlerTimeoutMs: config.global.handlerTimeoutS * 1000, gate: (group) => placementGate(placed, group) }) : null;
+  const server = new ClusterServer(manager, (error) => log.error(`internal error: ${error.message}`), vrrp);
   // the socket is the lock: a second clusterd on this node ends here, before it has touched anything
   await server.listen(args.socket);
   const before = selfFence.lastReason();
@@ -241,12 +255,15 @@ async function run(args: Arguments): Promise<void> {
   watch.start();
   ping.start();
   heartbeats.start();
+  manager.subscribe(() => vrrp?.gatesChanged());
+  await vrrp?.start();
   for (const runner of runners) runner.send({ kind: 'probe' });
   const ticker = setInterval(look, Math.max(20, Math.min(cluster.keepaliveMs, 250)));
 
   let ending = false;
   const end = async (exitCode: number): Promise<void> => {
     clearInterval(ticker);
+    await vrrp?.stop();
     for (const runner of runners) runner.close();
     ping.close();
     watch.close();
@@ -258,6 +275,8 @@ async function run(args: Arguments): Promise<void> {
     if (ending || manager === null) return;
     ending = true;
     log.info(`${signal}: leaving the cluster`);
+    // clients leave before the services do
+    await vrrp?.stop();
     if (await manager.leave()) {
       heartbeats.goodbye();
       await clock.sleep(goodbyeMs);

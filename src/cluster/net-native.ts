@@ -112,8 +112,8 @@ export interface NativeNet {
   packetSocket(options: { index: number; etherType: number; ndpOnly?: boolean }, onFrame: (frame: Uint8Array) => void, onError: (error: Error) => void): PacketSocket;
   /** VRRP on one interface: what is sent to it, and to these groups. What this host sends is not heard. */
   vrrpSocket(options: { index: number; family: 4 | 6; groups: readonly string[] }, onPacket: (packet: VrrpPacket) => void, onError: (error: Error) => void): VrrpSocket;
-  /** Hop limit 255, from `source`, out of the interface. */
-  advertiser(options: { index: number; source: string }): Advertiser;
+  /** From `source`, out of the interface; `hops`: TTL or hop limit, default 255. */
+  advertiser(options: { index: number; source: string; hops?: number }): Advertiser;
   /** SCHED_RR (1..99) for the thread that sends adverts. */
   advertPriority(priority: number): void;
   links(): NetLink[];

@@ -11,6 +11,7 @@ import {
   historyReply,
 } from './cluster-messages.js';
 import { readEvents, SocketClient } from './socket-client.js';
+import { type VrrpStatus, vrrpStatus } from './vrrp-messages.js';
 
 export const defaultClusterSocket = '/run/drbdts/clusterd.sock';
 
@@ -25,6 +26,10 @@ export class ClusterClient extends SocketClient {
 
   async history(limit: number): Promise<HistoryReply> {
     return this.json('GET', `/v1/cluster/history?limit=${limit}`, historyReply);
+  }
+
+  async vrrp(): Promise<VrrpStatus> {
+    return this.json('GET', '/v1/cluster/vrrp', vrrpStatus);
   }
 
   async verb(verb: ClusterVerb, request: ClusterRequest = {}): Promise<ClusterReply> {

@@ -4,6 +4,7 @@
  *   GET  /v1/cluster/status             -> ClusterStatus
  *   GET  /v1/cluster/events             -> text/event-stream; a ClusterStatus at every change
  *   GET  /v1/cluster/history[?limit=N]  -> HistoryReply, oldest first
+ *   GET  /v1/cluster/vrrp               -> VrrpStatus (vrrp-messages.ts)
  *   POST /v1/cluster/:verb              -> ClusterReply; body ClusterRequest
  */
 import { z } from 'zod';

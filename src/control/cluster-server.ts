@@ -13,6 +13,7 @@ import {
 } from './cluster-messages.js';
 import { badRequest, closeServer, decode, listenOnSocket, notFound, readBody, sendJson, sendRefusal, startStream } from './http.js';
 import { encodeEvent } from './sse.js';
+import type { VrrpStatus } from './vrrp-messages.js';
 
 export interface ClusterHandlers {
   status(): ClusterStatus;
@@ -22,19 +23,26 @@ export interface ClusterHandlers {
   verb(verb: ClusterVerb, request: ClusterRequest): Promise<ClusterReply>;
 }
 
+export interface VrrpHandlers {
+  status(): VrrpStatus;
+}
+
 const streamsMax = 32;
 const streamBytesMax = 256 * 1024;
 const historyDefault = 100;
 
 export class ClusterServer {
   readonly #server: Server;
-  readonly #handlers: ClusterHandlers;
+  readonly #given: ClusterHandlers | null;
+  readonly #vrrp: VrrpHandlers | null;
   readonly #onFault: (error: DrbdtsError) => void;
   readonly #ending = new AbortController();
   #streams = 0;
 
-  constructor(handlers: ClusterHandlers, onFault: (error: DrbdtsError) => void = () => {}) {
-    this.#handlers = handlers;
+  /** `handlers` null: a node without `cluster:`; `vrrp` null: without `vrrp:`. */
+  constructor(handlers: ClusterHandlers | null, onFault: (error: DrbdtsError) => void = () => {}, vrrp: VrrpHandlers | null = null) {
+    this.#given = handlers;
+    this.#vrrp = vrrp;
     this.#onFault = onFault;
     this.#server = createServer((request, response) => {
       this.#route(request, response).catch((thrown: unknown) => {
@@ -46,6 +54,11 @@ export class ClusterServer {
     setMaxListeners(streamsMax, this.#ending.signal);
     this.#server.maxConnections = 64;
     this.#server.requestTimeout = 0;
+  }
+
+  get #handlers(): ClusterHandlers {
+    if (this.#given === null) throw drbdtsError('ERR_CLUSTER_NOT_CONFIGURED', { values: { file: 'the configuration' } });
+    return this.#given;
   }
 
   async listen(path: string): Promise<void> {
@@ -83,6 +96,10 @@ export class ClusterServer {
         sendJson(response, { entries: this.#handlers.history(limit) });
         return;
       }
+      case 'vrrp':
+        if (this.#vrrp === null) throw drbdtsError('ERR_VRRP_NOT_CONFIGURED');
+        sendJson(response, this.#vrrp.status());
+        return;
       case 'events':
         this.#stream(response);
         return;
@@ -92,6 +109,7 @@ export class ClusterServer {
   }
 
   #stream(response: ServerResponse): void {
+    const handlers = this.#handlers;
     if (this.#streams >= streamsMax) throw drbdtsError('ERR_TOO_MANY_CLIENTS', { values: { limit: streamsMax } });
     this.#streams += 1;
     startStream(response);
@@ -99,9 +117,9 @@ export class ClusterServer {
     let behind = false;
     const send = (): void => {
       behind = response.writableLength > streamBytesMax;
-      if (!behind) response.write(encodeEvent('message', this.#handlers.status()));
+      if (!behind) response.write(encodeEvent('message', handlers.status()));
     };
-    const stop = this.#handlers.subscribe(send);
+    const stop = handlers.subscribe(send);
     response.on('drain', () => {
       if (behind) send();
     });

@@ -677,8 +677,15 @@ const ownErrors: readonly ErrorEntry[] = [
     'ERR_CLUSTER_NOT_CONFIGURED',
     10,
     '{file} has no `cluster:` section for this node',
-    'Add `cluster:` and `groups:`; see resources/docs/configuration.md.',
+    'Add `cluster:` and `groups:`, or `vrrp:` for addresses alone; see resources/docs/configuration.md.',
     'drbdts-clusterd needs to know the two nodes, the links between them and who arbitrates.',
+  ),
+  own(
+    'ERR_VRRP_NOT_CONFIGURED',
+    10,
+    'drbdts-clusterd speaks no VRRP: the configuration has no instance for this node',
+    'Add `vrrp:`; see resources/docs/vrrp.md.',
+    'Virtual routers are instances of the section `vrrp:`. They work with and without the section `cluster:`.',
   ),
   own(
     'ERR_UNKNOWN_NODE',
