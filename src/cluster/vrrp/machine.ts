@@ -27,9 +27,12 @@ export interface Stepped {
   actions: VrrpAction[];
 }
 
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+
 /** One step in the making. */
 class Step {
-  state: MachineState;
+  /** a copy of its own, changed in place. */
+  readonly state: Mutable<MachineState>;
   readonly actions: VrrpAction[] = [];
   readonly config: VrrpConfig;
   readonly nowMs: number;
@@ -37,13 +40,13 @@ class Step {
 
   constructor(config: VrrpConfig, state: MachineState, nowMs: number, rules: Rules) {
     this.config = config;
-    this.state = state;
+    this.state = { ...state };
     this.nowMs = nowMs;
     this.rules = rules;
   }
 
   set(change: Partial<MachineState>): void {
-    this.state = { ...this.state, ...change };
+    Object.assign(this.state, change);
   }
   get priority(): number {
     return priorityOf(this.config, this.state);
@@ -119,35 +122,35 @@ class Step {
 
   /** After anything that faults, priority or start depend on. */
   settle(): void {
-    const { state } = this;
-    if (!state.started || state.startAtMs !== null) return;
+    const { started, startAtMs, phase, quiet, grouped, shownPriority } = this.state;
+    if (!started || startAtMs !== null) return;
     const { faults, priority } = this;
-    if (faults.length > 0) {
-      const reason = faults.map((fault) => fault.text).join('; ');
-      const quiet = faults.every((fault) => fault.quiet);
-      const isNews = state.phase !== 'fault' || (state.quiet && !quiet);
-      this.leaveMaster(reason, true);
-      if (state.phase !== 'fault') this.enter('fault', reason, { master: null, masterPriority: null });
-      this.set({ reason, quiet: state.phase === 'fault' && !state.quiet ? false : quiet });
-      if (isNews && !quiet) {
-        this.notify('fault');
-        this.log('warn', `fault: ${reason}`);
-      }
-    } else if (state.phase === 'fault' || state.phase === 'initialize') {
-      const first = state.phase === 'initialize' ? 'started' : 'all that is tracked is well';
-      const delay = state.phase === 'initialize' && this.config.preemptDelayMs > 0 ? { preemptAtMs: this.nowMs + this.config.preemptDelayMs } : {};
-      if (priority === ownerPriority && !state.grouped) this.toMaster(`${first}, owner of the addresses`);
+    if (faults.length > 0) this.toFault(faults, phase, quiet);
+    else if (phase === 'fault' || phase === 'initialize') {
+      const first = phase === 'initialize' ? 'started' : 'all that is tracked is well';
+      const delay = phase === 'initialize' && this.config.preemptDelayMs > 0 ? { preemptAtMs: this.nowMs + this.config.preemptDelayMs } : {};
+      if (priority === ownerPriority && !grouped) this.toMaster(`${first}, owner of the addresses`);
       else this.toBackup(first, this.nowMs, false, delay);
-      if (priority === ownerPriority && state.grouped) this.set({ wants: true });
+      if (priority === ownerPriority && grouped) this.set({ wants: true });
     }
-    if (priority !== state.shownPriority) {
-      this.set({ shownPriority: priority });
-      this.actions.push({ kind: 'notifyPriority', priority });
-      if (this.state.phase === 'master') {
-        this.set({ masterPriority: priority });
-        if (state.phase === 'master') this.advertise(false);
-      }
-    }
+    if (priority === shownPriority) return;
+    this.set({ shownPriority: priority });
+    this.actions.push({ kind: 'notifyPriority', priority });
+    if (this.state.phase !== 'master') return;
+    this.set({ masterPriority: priority });
+    if (phase === 'master') this.advertise(false);
+  }
+
+  toFault(faults: readonly Fault[], phase: VrrpState, wasQuiet: boolean): void {
+    const reason = faults.map((fault) => fault.text).join('; ');
+    const quiet = faults.every((fault) => fault.quiet);
+    this.leaveMaster(reason, true);
+    if (phase !== 'fault') this.enter('fault', reason, { master: null, masterPriority: null });
+    // told once: what was loud does not become quiet again
+    this.set({ reason, quiet: quiet && (phase !== 'fault' || wasQuiet) });
+    if (quiet || (phase === 'fault' && !wasQuiet)) return;
+    this.notify('fault');
+    this.log('warn', `fault: ${reason}`);
   }
 
   /** Nothing was sent for so long that another one may be master by now: look before acting. */
@@ -159,21 +162,28 @@ class Step {
     this.toBackup('did not run for longer than others wait', this.nowMs, false);
   }
 
+  /** A backup that did not run may have missed adverts (its machine stood still, or the kernel's queue was full): once per silence it waits for the next. */
+  listen(sleptMs: number): void {
+    const { phase, downAtMs, listened, masterIntervalMs } = this.state;
+    const listen = this.rules.listenMs(this.config, this.priority, masterIntervalMs);
+    if (phase !== 'backup' || listened || downAtMs === null || downAtMs >= this.nowMs + listen) return;
+    this.log('warn', `did not run for ${(sleptMs / 1000).toFixed(3)} s: listens for ${(listen / 1000).toFixed(3)} s before it takes over`);
+    this.set({ listened: true, downAtMs: this.nowMs + listen });
+  }
+
   tick(heardUntilMs: number): void {
     const { rules, nowMs } = this;
-    const slept = heardUntilMs - this.state.heardUntilMs;
+    // since the last turn, or so old is what is given now
+    const slept = Math.max(heardUntilMs - this.state.heardUntilMs, nowMs - heardUntilMs);
     this.set({ heardUntilMs: Math.max(heardUntilMs, this.state.heardUntilMs) });
     if (this.state.startAtMs !== null && nowMs >= this.state.startAtMs) {
       this.set({ startAtMs: null });
       this.settle();
     }
+    if (slept > this.state.masterIntervalMs) this.listen(slept);
     const { downAtMs, phase, wants } = this.state;
     if (phase === 'backup' && !wants && downAtMs !== null && rules.isDue(heardUntilMs, downAtMs)) {
-      if (slept > this.state.masterIntervalMs && !this.state.listened) {
-        const listen = rules.listenMs(this.config, this.priority, this.state.masterIntervalMs);
-        this.log('warn', `did not run for ${(slept / 1000).toFixed(3)} s: listens for ${(listen / 1000).toFixed(3)} s more before it takes over`);
-        this.set({ listened: true, downAtMs: nowMs + listen });
-      } else if (this.state.grouped) this.set({ wants: true, reason: 'the master is silent; waits for the rest of the group' });
+      if (this.state.grouped) this.set({ wants: true, reason: 'the master is silent; waits for the rest of the group' });
       else this.toMaster(this.state.master === null ? 'no master was heard' : `${this.state.master} is silent`);
     }
     const { burst, refreshAtMs } = this.state;
@@ -200,16 +210,19 @@ class Step {
   }
 
   advertAsBackup(source: string, priority: number, intervalMs: number, receivedMs: number): void {
-    const { config, state, rules } = this;
+    const { config, rules } = this;
+    const { master, keptMs, masterIntervalMs, downAtMs, listened } = this.state;
     if (priority === 0) {
       // one that is not the master leaves: nothing ends by that
-      if (state.master !== null && state.master !== source) return;
-      const soonMs = receivedMs + rules.skewMs(config, this.priority, state.masterIntervalMs);
-      this.set({ master: null, masterPriority: null, downAtMs: Math.min(state.downAtMs ?? soonMs, soonMs) });
+      if (master !== null && master !== source) return;
+      const soonMs = receivedMs + rules.skewMs(config, this.priority, masterIntervalMs);
+      this.set({ master: null, masterPriority: null });
+      // after a sleep it may be old news: another one may be master since
+      if (!listened) this.set({ downAtMs: Math.min(downAtMs ?? soonMs, soonMs) });
       return;
     }
     const own = this.priority;
-    let { preemptAtMs } = state;
+    let { preemptAtMs } = this.state;
     if (priority >= own) preemptAtMs = null;
     else if (preemptAtMs === null && config.preempt && config.preemptDelayMs > 0) preemptAtMs = receivedMs + config.preemptDelayMs;
     const delayed = priority < own && preemptAtMs !== null && receivedMs < preemptAtMs;
@@ -217,11 +230,12 @@ class Step {
     if (!rules.isKept(config, priority, own, delayed)) return;
     if (config.version === 3) this.set({ masterIntervalMs: intervalMs });
     const { down } = this;
-    if (state.master === source && state.keptMs !== null) {
-      const silence = receivedMs - state.keptMs;
-      this.set({ worstSilenceMs: Math.max(state.worstSilenceMs, silence), worstSilencePart: Math.max(state.worstSilencePart, silence / down) });
+    if (master === source && keptMs !== null) {
+      const silence = receivedMs - keptMs;
+      this.set({ worstSilenceMs: Math.max(this.state.worstSilenceMs, silence), worstSilencePart: Math.max(this.state.worstSilencePart, silence / down) });
     }
-    this.set({ keptMs: receivedMs, wants: false, listened: false, downAtMs: receivedMs + down });
+    // one that came before this became a backup is no reason to wait for less than a full Master_Down since then
+    this.set({ keptMs: receivedMs, wants: false, listened: false, downAtMs: Math.max(receivedMs, this.state.sinceMs) + down });
   }
 
   advertAsMaster(source: string, priority: number, intervalMs: number, receivedMs: number): void {
