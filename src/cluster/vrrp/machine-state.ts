@@ -1,7 +1,7 @@
 /** What the machine remembers of one instance, and what follows from it without an event. Pure. */
 import { heardNobody, type HearingState } from './hearing.js';
 import { effectivePriority, ownerPriority } from './rules.js';
-import type { Fault, PriorityTerm, TrackResult, VolumeState, VrrpConfig, VrrpState } from './types.js';
+import type { Fault, PriorityTerm, TrackResult, VolumeState, VrrpConfig, VrrpSnapshot, VrrpState } from './types.js';
 
 export interface MachineState {
   readonly phase: VrrpState;
@@ -39,11 +39,7 @@ export interface MachineState {
   /** a fault that nobody was told of: a check without a result. */
   readonly quiet: boolean;
   readonly hearing: HearingState;
-  readonly worstSilenceMs: number;
-  readonly worstSilencePart: number;
-  readonly worstOwnGapMs: number;
-  readonly becameMaster: number;
-  readonly lapses: number;
+  readonly stats: Pick<VrrpSnapshot, 'worstSilenceMs' | 'worstSilencePart' | 'worstOwnGapMs' | 'becameMaster' | 'lapses'>;
 }
 
 /** Before `start`. `grouped`: it is a member of a sync group and driven by sync.ts. */
@@ -53,8 +49,7 @@ export function initialMachine(config: VrrpConfig, nowMs: number, grouped = fals
     tracked: { terms: [], faults: [] }, volume: null, groupFault: null, wants: false, downAtMs: null, preemptAtMs: null, startAtMs: null,
     heardUntilMs: nowMs, listened: false, master: null, masterPriority: null, masterIntervalMs: config.intervalMs, keptMs: null,
     lastSentMs: Number.NEGATIVE_INFINITY, answeredMs: Number.NEGATIVE_INFINITY, contentionMs: Number.NEGATIVE_INFINITY, burst: null, refreshAtMs: null,
-    held: false, shownPriority: config.priority, quiet: false, hearing: heardNobody, worstSilenceMs: 0, worstSilencePart: 0, worstOwnGapMs: 0,
-    becameMaster: 0, lapses: 0,
+    held: false, shownPriority: config.priority, quiet: false, hearing: heardNobody, stats: { worstSilenceMs: 0, worstSilencePart: 0, worstOwnGapMs: 0, becameMaster: 0, lapses: 0 },
   };
 }
 

@@ -27,12 +27,11 @@ export interface Stepped {
   actions: VrrpAction[];
 }
 
-type Mutable<T> = { -readonly [K in keyof T]: T[K] };
-
 /** One step in the making. */
 class Step {
-  /** a copy of its own, changed in place. */
-  readonly state: Mutable<MachineState>;
+  /** the state given until something changes, from then on a copy that is changed in place: what is needed of before is read before. */
+  state: MachineState;
+  #copied = false;
   readonly actions: VrrpAction[] = [];
   readonly config: VrrpConfig;
   readonly nowMs: number;
@@ -40,12 +39,14 @@ class Step {
 
   constructor(config: VrrpConfig, state: MachineState, nowMs: number, rules: Rules) {
     this.config = config;
-    this.state = { ...state };
+    this.state = state;
     this.nowMs = nowMs;
     this.rules = rules;
   }
 
   set(change: Partial<MachineState>): void {
+    if (!this.#copied) this.state = { ...this.state };
+    this.#copied = true;
     Object.assign(this.state, change);
   }
   get priority(): number {
@@ -80,7 +81,7 @@ class Step {
   }
 
   enter(phase: VrrpState, reason: string, change: Partial<MachineState>): void {
-    this.set({ phase, reason, sinceMs: this.nowMs, wants: false, downAtMs: null, preemptAtMs: null, keptMs: null, listened: false, ...change });
+    this.set({ phase, reason, sinceMs: this.nowMs, wants: false, downAtMs: null, preemptAtMs: null, keptMs: null, listened: false, heardUntilMs: Math.max(this.state.heardUntilMs, this.nowMs), ...change });
   }
 
   toBackup(reason: string, fromMs: number, resign: boolean, change: Partial<MachineState> = {}): void {
@@ -93,7 +94,7 @@ class Step {
 
   toMaster(reason: string): void {
     const { config } = this;
-    this.enter('master', reason, { master: this.state.source, masterPriority: this.priority, masterIntervalMs: config.intervalMs, becameMaster: this.state.becameMaster + 1 });
+    this.enter('master', reason, { master: this.state.source, masterPriority: this.priority, masterIntervalMs: config.intervalMs, stats: { ...this.state.stats, becameMaster: this.state.stats.becameMaster + 1 } });
     this.advertise(true);
     this.holdAddresses('takeover');
     this.notify('master');
@@ -157,7 +158,8 @@ class Step {
   lapse(gapMs: number): void {
     const limit = this.rules.lapseMs(this.config);
     if (this.state.phase !== 'master' || gapMs <= limit) return;
-    this.set({ lapses: this.state.lapses + 1, worstOwnGapMs: Math.max(this.state.worstOwnGapMs, gapMs) });
+    const { stats } = this.state;
+    this.set({ stats: { ...stats, lapses: stats.lapses + 1, worstOwnGapMs: Math.max(stats.worstOwnGapMs, gapMs) } });
     this.log('warn', `no own advert for ${(gapMs / 1000).toFixed(3)} s (limit ${(limit / 1000).toFixed(3)} s): mastership is given up`);
     this.toBackup('did not run for longer than others wait', this.nowMs, false);
   }
@@ -175,7 +177,8 @@ class Step {
     const { rules, nowMs } = this;
     // since the last turn, or so old is what is given now
     const slept = Math.max(heardUntilMs - this.state.heardUntilMs, nowMs - heardUntilMs);
-    this.set({ heardUntilMs: Math.max(heardUntilMs, this.state.heardUntilMs) });
+    // a master waits for nothing that it could hear
+    if (this.state.phase !== 'master' && heardUntilMs > this.state.heardUntilMs) this.set({ heardUntilMs });
     if (this.state.startAtMs !== null && nowMs >= this.state.startAtMs) {
       this.set({ startAtMs: null });
       this.settle();
@@ -232,7 +235,9 @@ class Step {
     const { down } = this;
     if (master === source && keptMs !== null) {
       const silence = receivedMs - keptMs;
-      this.set({ worstSilenceMs: Math.max(this.state.worstSilenceMs, silence), worstSilencePart: Math.max(this.state.worstSilencePart, silence / down) });
+      const { stats } = this.state;
+      if (silence > stats.worstSilenceMs || silence / down > stats.worstSilencePart)
+        this.set({ stats: { ...stats, worstSilenceMs: Math.max(stats.worstSilenceMs, silence), worstSilencePart: Math.max(stats.worstSilencePart, silence / down) } });
     }
     // one that came before this became a backup is no reason to wait for less than a full Master_Down since then
     this.set({ keptMs: receivedMs, wants: false, listened: false, downAtMs: Math.max(receivedMs, this.state.sinceMs) + down });
@@ -263,6 +268,14 @@ class Step {
     const result = rejected(this.state.hearing, source, reason, text, receivedMs);
     this.set({ hearing: result.state });
     if (result.log) this.log('warn', `peer heard but rejected: ${text} (${source})`);
+  }
+
+  advertised(lastMs: number, longestGapMs: number): void {
+    const { phase, lastSentMs, stats } = this.state;
+    if (phase !== 'master') return;
+    if (lastMs > lastSentMs) this.set({ lastSentMs: lastMs });
+    if (longestGapMs > stats.worstOwnGapMs) this.set({ stats: { ...stats, worstOwnGapMs: longestGapMs } });
+    this.lapse(longestGapMs);
   }
 
   start(source: string | null): void {
@@ -316,9 +329,7 @@ class Step {
         this.reject(event.source, event.reason, event.text, event.receivedMs);
         break;
       case 'advertised':
-        if (this.state.phase !== 'master') break;
-        this.set({ lastSentMs: Math.max(this.state.lastSentMs, event.lastMs), worstOwnGapMs: Math.max(this.state.worstOwnGapMs, event.longestGapMs) });
-        this.lapse(event.longestGapMs);
+        this.advertised(event.lastMs, event.longestGapMs);
         break;
       case 'tracked':
         this.set({ tracked: event.result });

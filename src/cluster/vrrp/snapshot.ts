@@ -39,11 +39,7 @@ export function snapshot(config: VrrpConfig, state: MachineState, nowMs: number)
     hearing,
     hearingText: hearingSentence(state, hearing, text),
     senders,
-    worstSilenceMs: state.worstSilenceMs,
-    worstSilencePart: state.worstSilencePart,
-    worstOwnGapMs: state.worstOwnGapMs,
+    ...state.stats,
     failoverMs: state.phase === 'backup' ? { min: downMs - state.masterIntervalMs, max: downMs + tickMs(config) } : null,
-    becameMaster: state.becameMaster,
-    lapses: state.lapses,
   };
 }
