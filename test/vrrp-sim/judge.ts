@@ -7,7 +7,7 @@
  *   calm      (all nodes hear each other, nothing is paused or held up) two masters for no longer than an advert travels, from one interval on
  *   settled   (calm for as long as the protocol needs, see schedule.ts) exactly one master, and none with preempt is better than it
  */
-import { type MachineState, ownFaults, priorityOf } from '../../src/cluster/vrrp/machine-state.js';
+import { type MachineState, priorityOf } from '../../src/cluster/vrrp/machine-state.js';
 import type { Stepped } from '../../src/cluster/vrrp/machine.js';
 import { standardRules } from '../../src/cluster/vrrp/rules.js';
 import type { VrrpEvent } from '../../src/cluster/vrrp/types.js';
@@ -127,6 +127,7 @@ export class Judge {
       this.takeovers += 1;
       this.#judgeTakeover(node, before, notes, nowMs);
     }
+    if (before.phase === 'master' && result.state.phase === 'backup' && event.kind === 'advert' && gap <= standardRules.lapseMs(node.config)) this.#judgeStepBack(node, before, event.advert);
     if (before.phase !== result.state.phase) {
       notes.enteredMs = nowMs;
       notes.enteredFresh = event.kind !== 'advert';
@@ -134,12 +135,18 @@ export class Judge {
     }
   }
 
+  #judgeStepBack(node: SimNode, before: MachineState, theirs: { priority: number; source: string }): void {
+    const own = priorityOf(node.config, before);
+    // the addresses of a world differ in their last digit
+    if (theirs.priority < own || (theirs.priority === own && theirs.source < node.source)) this.fail(`${node.source} (${own}) stepped back for ${theirs.source} (${theirs.priority})`);
+  }
+
   #judgeTakeover(node: SimNode, before: MachineState, notes: Notes, nowMs: number): void {
     const { config } = node;
     const own = priorityOf(config, before);
     if (own === 255 && before.phase !== 'backup') return;
     const slept = notes.wokeMs - notes.pausedMs;
-    if (slept > before.masterIntervalMs + 20 && notes.pausedMs > notes.enteredMs && !notes.listenedBefore && nowMs - notes.wokeMs < before.masterIntervalMs && (before.keptMs ?? 0) < notes.wokeMs)
+    if (slept > before.masterIntervalMs + 20 && notes.pausedMs > notes.enteredMs && !notes.listenedBefore && nowMs - notes.wokeMs < before.masterIntervalMs && (before.keptMs ?? 0) < notes.wokeMs && notes.zeroMs < notes.wokeMs)
       this.fail(`${node.source} slept ${slept.toFixed(1)} ms and became master ${(nowMs - notes.wokeMs).toFixed(1)} ms after it woke`);
     if (nowMs - notes.changedMs < 6 * Math.max(config.intervalMs, before.masterIntervalMs)) return;
     const deadline = before.downAtMs ?? nowMs;
@@ -170,7 +177,7 @@ export class Judge {
     return this.#world.nodes.filter((node) => node.state?.phase === 'master');
   }
   #fit(): SimNode[] {
-    return this.#world.nodes.filter((node) => node.state !== null && ownFaults(node.config, node.state).length === 0);
+    return this.#world.nodes.filter((node) => node.state !== null && !node.faulty);
   }
 
   look(): void {
@@ -178,7 +185,9 @@ export class Judge {
     const world = this.#world;
     const masters = this.masters();
     const longest = Math.max(...world.nodes.map((node) => node.config.intervalMs));
-    const travel = 2 * (world.delayMs + 2 * world.latencyMs);
+    // a master that does not answer is heard with its next advert only
+    const silent = world.nodes.some((node) => !node.config.answerLower) ? longest * 1.01 : 0;
+    const travel = 2 * (world.delayMs + 2 * world.latencyMs) + silent;
     if (masters.length < 2) this.#twoSince = null;
     else if (world.now > this.calmSince + longest * 1.01 + travel) {
       this.#twoSince ??= world.now;

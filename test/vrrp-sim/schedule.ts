@@ -108,7 +108,9 @@ class Play {
   }
   track(node: SimNode, terms: { value: number; from: string }[], faults: { text: string; quiet: boolean }[]): void {
     this.world.say(`${node.source}: tracked ${JSON.stringify({ terms, faults })}`);
-    if (node.paused === null) this.world.give(node, { kind: 'tracked', result: { terms, faults } });
+    if (node.paused !== null || node.state === null) return;
+    node.faulty = faults.length > 0;
+    this.world.give(node, { kind: 'tracked', result: { terms, faults } });
   }
 
   /** A settled master goes; one backup's event loop may be late at that time, but not when it matters. */

@@ -69,6 +69,8 @@ export interface SimNode {
   queue: Packet[];
   sender: Sender;
   held: boolean;
+  /** was told so. */
+  faulty: boolean;
   life: number;
   deadlineAt: number | null;
 }
@@ -107,7 +109,7 @@ export class World {
     this.latencyMs = Math.min(2, shortest / 20);
     this.delayMs = Math.min(2, shortest / 20);
     this.nodes = configs.map((config, index) => ({
-      index, config, source: `10.0.0.${index + 1}`, rate: 1 + random.between(-0.0005, 0.0005), offsetMs: random.between(0, 1e6), state: null, paused: null, stalled: false, queue: [], held: false, life: 0, deadlineAt: null,
+      index, config, source: `10.0.0.${index + 1}`, rate: 1 + random.between(-0.0005, 0.0005), offsetMs: random.between(0, 1e6), state: null, paused: null, stalled: false, queue: [], held: false, faulty: false, life: 0, deadlineAt: null,
       sender: { on: false, priority: 0, intervalMs: 0, lapseMs: 0, lastMs: 0, longestGapMs: 0, token: 0 },
     }));
     this.links = configs.map(() => configs.map(() => this.#calmLink()));
@@ -184,7 +186,7 @@ export class World {
   start(node: SimNode): void {
     if (node.state !== null) return;
     node.life += 1;
-    Object.assign(node, { queue: [], paused: null, stalled: false, held: false, deadlineAt: null, state: initialMachine(node.config, this.localMs(node)) });
+    Object.assign(node, { queue: [], paused: null, stalled: false, held: false, faulty: false, deadlineAt: null, state: initialMachine(node.config, this.localMs(node)) });
     this.say(`${node.source} starts, priority ${node.config.priority}`);
     this.judge.started(node);
     this.give(node, { kind: 'start', source: node.source });
