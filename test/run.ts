@@ -14,8 +14,10 @@ const nativeTest = join(root, 'native', 'build', 'Release', 'core_test');
 const concurrency = 2;
 /** real processes in namespaces of their own: most of their time is waiting, so two files at a time, after the others */
 const waiting = ['process', 'interop'];
-/** but these load the machine, or are about how quickly a cluster notices something: one at a time, at the end */
-const alone = /(memory-pressure|fio-verify|heartbeats|member-vip|net-native|net-vrrp|process\/vrrp|kernel-peer|faults|demo|cluster(?!-check|-groups))[^/]*$/;
+/** whole clusters: two at a time as well, but not beside what loads the machine */
+const clusters = /process\/cluster(?!-check|-groups|-freeze)[^/]*$/;
+/** these load the machine, or are about how quickly something is noticed: one at a time, at the end */
+const alone = /(memory-pressure|fio-verify|heartbeats|member-vip|net-native|net-vrrp|process\/vrrp|kernel-peer|faults|demo|cluster-freeze)[^/]*$/;
 
 interface Totals {
   passed: number;
@@ -128,7 +130,8 @@ if (chosen(nativeTest)) {
 }
 await runFiles(filesOf(['unit', 'property']), concurrency, totals);
 const files = filesOf(waiting);
-await runFiles(files.filter((file) => !alone.test(file)), concurrency, totals);
+await runFiles(files.filter((file) => !alone.test(file) && !clusters.test(file)), concurrency, totals);
+await runFiles(files.filter((file) => clusters.test(file)), concurrency, totals);
 for (const file of files.filter((each) => alone.test(each))) await runFiles([file], 1, totals);
 if (totals.passed + totals.failed + totals.skipped === 0) {
   console.log(`no test matches ${filters.join(' ')}`);

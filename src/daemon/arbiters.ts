@@ -37,6 +37,8 @@ export interface ArbitersOptions {
   directory: string;
   log: Log;
   snapshot(resource: string): NativeSnapshot | null;
+  /** asks the peer at once whether it is there; without an answer the connection is lost. */
+  checkPeer(resource: string): void;
   onStatus(resource: string, volume: number, status: ArbitrationStatus): void;
   /** makes the arbiter; tests give their own. */
   create?(config: ClusterConfig, around: ArbiterSurroundings): Arbiter | null;
@@ -269,6 +271,7 @@ export class Arbiters {
         const found = this.options.snapshot(resource.name)?.volumes.find((candidate) => candidate.volume === volume);
         return found === undefined ? null : viewOf(found);
       },
+      checkPeer: () => this.options.checkPeer(resource.name),
       onStatus: (status) => this.options.onStatus(resource.name, volume, status),
     });
     this.volumes.set(key, arbitrator);

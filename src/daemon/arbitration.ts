@@ -99,7 +99,9 @@ export type ArbitrationAction =
   /** on stable storage before anything that follows. */
   | { readonly type: 'save'; readonly durable: Durable }
   | { readonly type: 'ask'; readonly id: number; readonly request: RegisterRequest; readonly circumstances: Circumstances }
-  | { readonly type: 'end-fence'; readonly id: number; readonly exitCode: number };
+  | { readonly type: 'end-fence'; readonly id: number; readonly exitCode: number }
+  /** the peer was taken in alone while this node serves and still believes to see it: is it really there? */
+  | { readonly type: 'check-peer' };
 
 export interface Step {
   readonly state: ArbitrationState;
@@ -221,6 +223,10 @@ class Turn {
     this.actions.push({ type: 'ask', id, request, circumstances: { together: isTogether(this.view) } });
   }
 
+  checkPeer(): void {
+    this.actions.push({ type: 'check-peer' });
+  }
+
   endFence(exitCode: number): void {
     const { fence } = this.state;
     if (fence === null) return;
@@ -277,6 +283,8 @@ function onAnswer(turn: Turn, view: View, nowMs: number, ask: Ask, answer: Regis
   const { record } = turn.state.durable;
   const member = record.inSync.includes(self);
   const { fence } = turn.state;
+  // it went on without us: a connection that only seems to live must not keep this node serving until its time is over
+  if (ask !== 'hand-over' && known.inSync.includes(self) && !member && view.primary && view.connected) turn.checkPeer();
   if (fence !== null) {
     if (isTogether(view)) turn.endFence(fenceExit.unreachable);
     else if (swappedOut) turn.endFence(fenceExit.out);

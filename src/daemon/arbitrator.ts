@@ -53,6 +53,8 @@ export interface ArbitratorOptions {
   tracksHolder: boolean;
   /** the volume as it is at this moment; null while it is down. */
   view(): View | null;
+  /** asks the peer at once whether it is there; without an answer the connection is lost. */
+  checkPeer?(): void;
   /** the status changed. */
   onStatus(status: ArbitrationStatus): void;
 }
@@ -169,6 +171,7 @@ export class Arbitrator {
     for (const action of actions) {
       if (action.type === 'end-fence') this.endFence(action.id, action.exitCode);
       else if (action.type === 'ask') this.ask(action);
+      else if (action.type === 'check-peer') this.options.checkPeer?.();
       else {
         try {
           writeDurable(this.file, { key: this.options.key, ...action.durable });

@@ -55,6 +55,9 @@ export interface DaemonOptions {
 
 const mountCacheMs = 1000;
 
+/** Time the peer has to show that it is there when the arbiter has recorded that it went on alone. */
+const doubtMs = 300;
+
 /** An engine that hangs must not keep the process from ending: its successor waits. */
 const stopPatienceMs = 10_000;
 
@@ -94,6 +97,8 @@ export class Daemon implements ControlHandlers {
       directory: options.registerDir,
       log: options.log,
       snapshot: (name) => this.resources.get(name)?.snapshot() ?? null,
+      // down, or disconnected meanwhile: then there is nobody to ask
+      checkPeer: (name) => void this.resources.get(name)?.command('check-peer', { timeoutMs: doubtMs }).catch(() => {}),
       onStatus: (name, volume, status) => this.events.arbitration(name, volume, status),
     });
     this.takeConfig(options.config);

@@ -126,7 +126,8 @@ export class Agent {
       else if (action.type === 'end-fence') {
         home.say(() => `${state.key}: fencing answered with ${action.exitCode}`);
         this.endFence(action.id, action.exitCode);
-      } else this.send(action.id, action.request);
+      } else if (action.type === 'ask') this.send(action.id, action.request);
+      else home.say(() => `${state.key}: the other node went on alone; is it there?`);
     }
     const text = `${state.denied} ${state.fence !== null} ${state.problem} ${state.durable.record.inSync.join()} ${state.reachable}`;
     if (text === this.last) return;

@@ -7,6 +7,7 @@ import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmdirSync, rm
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { vipValidSeconds } from '../../src/cluster/members/vip.js';
 import { ClusterLab } from '../support/cluster.js';
 import { differingBlocks, makeDisk, mib } from '../support/disk.js';
 import { must } from '../support/exec.js';
@@ -16,7 +17,7 @@ import { LossyDisk } from '../support/power.js';
 import { processesInNetworkOf } from '../support/processes.js';
 import type { ServiceChecker } from '../support/service-checker.js';
 import { waitFor } from '../support/wait.js';
-import type { ClientReport, NodeView, OperatorAct } from './judge.js';
+import { addressGoneMs, type ClientReport, type NodeView, type OperatorAct } from './judge.js';
 import type { Target } from './schedule.js';
 
 const program = (name: string): string => fileURLToPath(new URL(`./${name}.js`, import.meta.url));
@@ -243,8 +244,21 @@ export class Arena {
     this.#silenced.set(key, left);
     if (left > 0) return;
     const node = this.#onServiceNetwork(host, networkInterface);
-    for (const each of this.unreachable) if (each.node === node) each.toMs ??= Date.now();
+    const toMs = addressGoneMs(Date.now(), this.#managerRuns(node), vipValidSeconds * 1000 + 500);
+    for (const each of this.unreachable) if (each.node === node) each.toMs ??= toMs;
     await host.must(['tc', 'qdisc', 'del', 'dev', networkInterface, 'root']);
+  }
+
+  /** Whether the node's cluster manager is there and not frozen. */
+  #managerRuns(node: string | undefined): boolean {
+    const host = this.hosts.find((each) => each.name === node);
+    const manager = host === undefined ? undefined : this.cluster.clusterds.get(host);
+    if (host === undefined || manager === undefined || manager.child.exitCode !== null || manager.child.signalCode !== null) return false;
+    try {
+      return !/^State:\s+[TZX]/m.test(readFileSync(`/proc/${manager.pid}/status`, 'utf8'));
+    } catch {
+      return false;
+    }
   }
 
   /** The port of the service network's switch to which the host is connected. */
@@ -371,7 +385,13 @@ export class Arena {
       }
       if (volume?.connection === 'StandAlone' && resource !== null && resource !== undefined) {
         if (/split/i.test(resource.connectionReason)) throw new Error(`split brain: ${resource.connectionReason}`);
-        await host.drbdts('connect', 'r0');
+        try {
+          await host.drbdts('connect', 'r0');
+        } catch (error) {
+          // the cluster was quicker: since it was looked at, it connected by itself
+          if (error instanceof Error && error.message.includes('(102)')) return null;
+          throw error;
+        }
         return { node: host.name, act: 'connect', sentence: resource.connectionReason };
       }
       if (status !== undefined && (status.phase === 'failed' || status.phase === 'stop-failed')) {

@@ -81,7 +81,16 @@ export interface OperatorAct {
 export interface Unreachable {
   readonly node: string;
   readonly fromMs: number;
+  /** an address that was on it may show until then. */
   readonly toMs: number | null;
+}
+
+/**
+ * When a node that was cut off from the service network until `nowMs` has given up an address that the other one may have taken meanwhile: at
+ * once, or, with its cluster manager dead or frozen, when the kernel's lifetime for it is over. Who took it has told the network so.
+ */
+export function addressGoneMs(nowMs: number, managerRuns: boolean, lifetimeMs: number): number {
+  return managerRuns ? nowMs : nowMs + lifetimeMs;
 }
 
 /**

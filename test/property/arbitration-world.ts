@@ -407,7 +407,8 @@ export class ArbitrationWorld implements World {
         this.later(() => {
           if (node.life === life) this.endFence(i, action.id, action.exitCode);
         });
-      } else this.send(i, action.id, action.request, action.circumstances);
+      } else if (action.type === 'ask') this.send(i, action.id, action.request, action.circumstances);
+      // here a connection that is shown is one that works
     }
   }
 

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { ClusterStatus } from '../../src/control/cluster-messages.js';
 import type { VolumeStatus } from '../../src/control/messages.js';
-import { ailments, lostRows, type NodeView, type Observation, rowText, servedTwice, verdict } from '../faults/judge.js';
+import { addressGoneMs, ailments, lostRows, type NodeView, type Observation, rowText, servedTwice, verdict } from '../faults/judge.js';
 import { beginWithinMs, drawSchedule, endWithinMs, faultKinds, faultText, kindNames } from '../faults/schedule.js';
 import { addressTwice, type Reading } from '../support/service-readings.js';
 
@@ -79,6 +79,9 @@ describe('the judge of a schedule', () => {
     assert.equal(servedTwice(addressTwice, readings, []), true);
     assert.equal(servedTwice(addressTwice, readings, [{ node: 'b', fromMs: 50, toMs: 200 }]), false);
     assert.equal(servedTwice(addressTwice, readings, [{ node: 'b', fromMs: 50, toMs: 105 }]), true);
+    const cut = { node: 'b', fromMs: 50 };
+    assert.equal(servedTwice(addressTwice, readings, [{ ...cut, toMs: addressGoneMs(105, true, 3500) }]), true, 'it gave up before clients came back');
+    assert.equal(servedTwice(addressTwice, readings, [{ ...cut, toMs: addressGoneMs(105, false, 3500) }]), false, 'nobody there to give up');
     assert.equal(servedTwice('both nodes are Primary', readings, [{ node: 'b', fromMs: 50, toMs: null }]), true);
   });
 

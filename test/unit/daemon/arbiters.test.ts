@@ -65,6 +65,7 @@ class Node {
   private make(): Arbiters {
     return new Arbiters({
       ...{ node: this.name, directory: this.registerDir, log: quiet },
+      checkPeer: () => {},
       snapshot: () => (this.volume === null ? null : ({ volumes: [this.volume] } as unknown as NativeSnapshot)),
       onStatus: (_resource, _volume, status) => this.statuses.push(status),
     });

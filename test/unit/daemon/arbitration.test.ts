@@ -87,6 +87,19 @@ describe('the agent', () => {
     });
   }
 
+  it('serving and taken out by the peer it asks at once whether the connection it sees is one', () => {
+    const record = { ...alone, inSync: ['alpha', 'beta'] };
+    const out = { ...record, epoch: 5, inSync: ['beta'], holder: 'beta' };
+    const agent = (): Agent => {
+      const one = new Agent().step({ type: 'look' }, together).answered({ record }, together);
+      assert.deepEqual(one.kinds, ['save']);
+      return one.step({ type: 'look' }, together);
+    };
+    assert.deepEqual(agent().answered({ record: out }, together).kinds, ['save', 'check-peer']);
+    assert.deepEqual(agent().answered({ record: out }, { ...together, primary: false, peerUpToDate: false }).kinds, ['save'], 'nothing is served here');
+    assert.deepEqual(agent().answered({ record: out }, cutOff).kinds, ['save'], 'it is known to be lost');
+  });
+
   it('an operator\'s word that the peer is off makes its own word enough, until the peer is seen', () => {
     const secondary: View = { ...cutOff, primary: false, frozen: false };
     const waiting = { vouched: false, record: { ...alone, epoch: 3 } };
