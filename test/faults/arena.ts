@@ -269,7 +269,9 @@ export class Arena {
   /** What arrives at `host` and matches the nftables expression is dropped. Returns how to end that. */
   async filter(host: Host, name: string, match: string): Promise<() => Promise<void>> {
     const table = `inet ${name}`;
-    await host.sh(`nft add table ${table} && nft add chain ${table} in "{ type filter hook input priority 0; }" && nft add rule ${table} in ${match} drop`);
+    const add = (): Promise<string> => host.sh(`nft add table ${table} && nft add chain ${table} in "{ type filter hook input priority 0; }" && nft add rule ${table} in ${match} drop`);
+    // a power failure of the host at this very moment ends whatever runs in it, this included
+    await add().catch(add);
     return async () => void (await host.sh(`nft delete table ${table}`));
   }
 

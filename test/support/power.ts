@@ -44,9 +44,10 @@ export class LossyDisk {
   #answer(expected: string): Promise<string> {
     return new Promise((resolve, reject) => {
       const ended = (): void => reject(new Error(`the lossy disk of ${this.#host.name} ended`));
-      this.#server?.once('exit', ended);
+      // not the exit of its process: what it said last may still be on its way
+      this.#lines?.once('close', ended);
       this.#lines?.once('line', (line) => {
-        this.#server?.off('exit', ended);
+        this.#lines?.off('close', ended);
         if (line.startsWith(expected)) resolve(line);
         else reject(new Error(`the lossy disk of ${this.#host.name} says: ${line}`));
       });
