@@ -144,7 +144,8 @@ class Step {
 
   toFault(faults: readonly Fault[], phase: VrrpState, wasQuiet: boolean): void {
     const reason = faults.map((fault) => fault.text).join('; ');
-    const quiet = faults.every((fault) => fault.quiet);
+    // who is told of mastership is told of its end, whatever ends it
+    const quiet = faults.every((fault) => fault.quiet) && phase !== 'master';
     this.leaveMaster(reason, true);
     if (phase !== 'fault') this.enter('fault', reason, { master: null, masterPriority: null });
     // told once: what was loud does not become quiet again

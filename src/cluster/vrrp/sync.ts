@@ -21,6 +21,8 @@ export interface SyncState {
   /** by the name of the instance. */
   readonly members: Readonly<Record<string, MachineState>>;
   readonly phase: GroupPhase;
+  /** phase that was notified last. */
+  readonly told: GroupPhase;
 }
 
 export interface SyncStepped {
@@ -31,7 +33,7 @@ export interface SyncStepped {
 }
 
 export function initialSync(config: SyncConfig, nowMs: number): SyncState {
-  return { members: Object.fromEntries(config.members.map((member) => [member.name, initialMachine(member, nowMs, true)])), phase: 'initialize' };
+  return { members: Object.fromEntries(config.members.map((member) => [member.name, initialMachine(member, nowMs, true)])), phase: 'initialize', told: 'initialize' };
 }
 
 function phaseOf(states: readonly MachineState[]): GroupPhase {
@@ -72,7 +74,8 @@ export function syncStep(config: SyncConfig, state: SyncState, member: string | 
     for (const each of config.members) if (of(each).wants) give(each, { kind: 'permitted' });
 
   const phase = phaseOf(config.members.map(of));
-  const silent = phase === 'fault' && config.members.every((each) => of(each).phase !== 'fault' || of(each).quiet);
-  const notify = phase === state.phase || silent ? null : phase === 'initialize' ? (event.kind === 'stop' ? 'stop' : null) : phase;
-  return { state: { members, phase }, actions, notify };
+  const silent = phase === 'fault' && state.told !== 'master' && config.members.every((each) => of(each).phase !== 'fault' || of(each).quiet);
+  const news = phase !== state.told && !silent;
+  const notify = !news ? null : phase === 'initialize' ? (event.kind === 'stop' ? 'stop' : null) : phase;
+  return { state: { members, phase, told: news ? phase : state.told }, actions, notify };
 }

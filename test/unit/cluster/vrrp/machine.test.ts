@@ -332,6 +332,10 @@ describe('faults and what is tracked', () => {
     assert.deepEqual(router.kinds(router.give(down('script x failed'))), ['notify fault']);
     assert.deepEqual(router.kinds(router.give(down('script x failed again'))), []);
   });
+  it('but the end of mastership is always told', () => {
+    const router = new Router().master();
+    assert.deepEqual(router.kinds(router.give(down('script x: no result yet', true))), ['silence', 'dropAddresses', 'resign', 'notify fault']);
+  });
   it('without an address to send from it is in fault', () => {
     const router = new Router().master();
     assert.deepEqual(router.kinds(router.give({ kind: 'source', source: null })), ['silence', 'dropAddresses', 'resign', 'notify fault']);
