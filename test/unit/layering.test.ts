@@ -118,6 +118,8 @@ describe('TypeScript', () => {
       'cluster/ndp',
       'cluster/rejects',
       'cluster/vrrp/codec',
+      'cluster/vrrp/explain',
+      'cluster/vrrp/explain-section',
       'cluster/vrrp/hearing',
       'cluster/vrrp/machine',
       'cluster/vrrp/machine-state',

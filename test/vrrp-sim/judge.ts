@@ -146,7 +146,7 @@ export class Judge {
     const own = priorityOf(config, before);
     if (own === 255 && before.phase !== 'backup') return;
     const slept = notes.wokeMs - notes.pausedMs;
-    if (slept > before.masterIntervalMs + 20 && notes.pausedMs > notes.enteredMs && !notes.listenedBefore && nowMs - notes.wokeMs < before.masterIntervalMs && (before.keptMs ?? 0) < notes.wokeMs && notes.zeroMs < notes.wokeMs)
+    if (slept > before.masterIntervalMs + 20 && notes.pausedMs > notes.enteredMs && !notes.listenedBefore && nowMs - notes.wokeMs < before.masterIntervalMs && (before.keptMs ?? 0) < notes.wokeMs && notes.zeroMs < notes.wokeMs - before.masterIntervalMs)
       this.fail(`${node.source} slept ${slept.toFixed(1)} ms and became master ${(nowMs - notes.wokeMs).toFixed(1)} ms after it woke`);
     if (nowMs - notes.changedMs < 6 * Math.max(config.intervalMs, before.masterIntervalMs)) return;
     const deadline = before.downAtMs ?? nowMs;
