@@ -17,6 +17,7 @@ import { registerRole } from './commands/role.js';
 import { registerShell } from './commands/shell.js';
 import { registerStates } from './commands/states.js';
 import { registerStatus } from './commands/status.js';
+import { registerVrrp } from './commands/vrrp.js';
 import { registerWait } from './commands/wait.js';
 import { registerWitness } from './commands/witness.js';
 import type { CliContext, GlobalOptions } from './context.js';
@@ -98,6 +99,7 @@ export function createProgram(
   registerDevice(registry);
   program.commandsGroup('Cluster:');
   registerCluster(registry);
+  registerVrrp(registry);
   program.commandsGroup('Configuration:');
   registerConfig(registry);
   registerImport(registry);

@@ -125,9 +125,9 @@ export const importKinds = {
   IMPORT_SCRIPT_UNIT: note('{script} is a systemd unit here: the import writes `systemd: {script}`', 'Nothing to do.'),
   IMPORT_AGENT: lost('{agent} has no equivalent: {reason}', '{hint}'),
   // keepalived.conf
-  IMPORT_VRRP: lost("drbdts does not speak VRRP yet: {what} is not taken over", 'Keep keepalived for it, or make it a group: `- vip: ADDRESS/PREFIX` with a `cluster:` of the two nodes (resources/docs/cluster.md).'),
+  IMPORT_VRRP: lost('the import writes no `vrrp:`: {what} is not taken over', 'Write it below `vrrp:` by hand (resources/docs/vrrp.md), keep keepalived for it, or make it a group: `- vip: ADDRESS/PREFIX` with a `cluster:` of the two nodes (resources/docs/cluster.md).'),
   IMPORT_LVS: lost('drbdts does not balance load yet: {what} is not taken over', 'Keep keepalived for it.'),
-  IMPORT_KEEPALIVED: lost('{what} is not taken over: it serves VRRP or load balancing, which drbdts does not have yet', 'Keep keepalived for it.'),
+  IMPORT_KEEPALIVED: lost('{what} is not taken over: it serves VRRP, which the import does not write, or load balancing, which drbdts does not have yet', 'Keep keepalived for it.'),
   IMPORT_RANGE: error("{word} '{value}' is not {what}", '{hint}'),
   IMPORT_STATE: error("state '{value}': only MASTER and BACKUP are known; keepalived takes it for BACKUP", 'Write it in capital letters.'),
   IMPORT_OLD_WORD: warning("'{word}' is {what}", '{hint}'),

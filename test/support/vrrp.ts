@@ -1,9 +1,9 @@
 /** Two hosts on one cable with a virtual router each: ours, Debian's keepalived, or ours on both. */
 import type { ChildProcess } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
 import { ClusterClient } from '../../src/control/cluster-client.js';
 import type { VrrpInstanceStatus } from '../../src/control/vrrp-messages.js';
@@ -13,29 +13,45 @@ import type { Lab } from './lab.js';
 import { clusterdMain } from './paths.js';
 import { waitFor } from './wait.js';
 
-const watchMain = fileURLToPath(new URL('./vip-watch-main.js', import.meta.url));
+/** said to `ip monitor` to see whether it listens. */
+const readyAddress = '127.99.0.1';
+/** The clock of VipWatch. */
+export const nowMs = (): number => Number(process.hrtime.bigint()) / 1e6;
 export const keepalivedBinary = '/usr/sbin/keepalived';
 
-/** Which addresses a host had, and when. */
+/** Which addresses a host had, and when, as its kernel tells `ip monitor`. */
 export class VipWatch {
+  /** on the clock of process.hrtime. */
   readonly changes: { atMs: number; here: string[] }[] = [];
-  readonly #child: ChildProcess;
+  readonly #here = new Set<string>();
+  readonly #host: Host;
+  #isReady = false;
 
   constructor(host: Host, addresses: readonly string[]) {
-    this.#child = host.spawn([process.execPath, watchMain, ...addresses], ['ignore', 'pipe', 'ignore']);
-    createInterface({ input: this.#child.stdout as NodeJS.ReadableStream }).on('line', (line) => {
-      const [at = '', ...here] = line.split(' ').filter((word) => word !== '');
-      this.changes.push({ atMs: Number(at), here });
+    this.#host = host;
+    const child: ChildProcess = host.spawn(['ip', '-o', 'monitor', 'address'], ['ignore', 'pipe', 'ignore']);
+    createInterface({ input: child.stdout as NodeJS.ReadableStream }).on('line', (line) => {
+      const address = / inet6? (\S+?)\//.exec(line)?.[1] ?? '';
+      if (address === readyAddress) this.#isReady = true;
+      if (!addresses.includes(address)) return;
+      const gone = line.startsWith('Deleted');
+      if (this.#here.has(address) !== gone) return;
+      if (gone) this.#here.delete(address);
+      else this.#here.add(address);
+      this.changes.push({ atMs: nowMs(), here: [...this.#here] });
     });
   }
 
   get here(): string[] {
-    return this.changes.at(-1)?.here ?? [];
+    return [...this.#here];
   }
 
-  /** Resolves when the first look was taken. */
+  /** Resolves when every change from now on is seen. */
   async ready(): Promise<void> {
-    await waitFor('addresses are watched', () => this.changes.length > 0);
+    await waitFor('addresses are watched', async () => {
+      await this.#host.run(['ip', 'address', 'replace', `${readyAddress}/32`, 'dev', 'lo']);
+      return this.#isReady;
+    });
   }
 }
 
@@ -68,7 +84,7 @@ export class OurRouter {
     return found;
   }
 
-  async is(state: VrrpInstanceStatus['state'], name = 'web', limitMs = 15_000): Promise<VrrpInstanceStatus> {
+  async is(state: VrrpInstanceStatus['state'], name = 'web', limitMs = 30_000): Promise<VrrpInstanceStatus> {
     let last: VrrpInstanceStatus | null = null;
     await waitFor(`${name} of ${this.host.name} is ${state}`, async () => {
       if (this.child.exitCode !== null) throw new Error(`it ended with ${this.child.exitCode}`);
@@ -98,7 +114,8 @@ export class Keepalived {
   constructor(host: Host, config: string) {
     this.host = host;
     const file = (name: string): string => join(host.dir, name);
-    this.#logFile = file('keepalived.log');
+    // one for each start: what an earlier one said is not this one's state
+    this.#logFile = file(`keepalived-${randomUUID()}.log`);
     writeFileSync(file('keepalived.conf'), config);
     const log = host.openLogFile(this.#logFile);
     this.child = host.spawn(
@@ -118,7 +135,7 @@ export class Keepalived {
     return [...this.log().matchAll(/\((?:\w+)\) Entering (\w+) STATE/g)].at(-1)?.[1] ?? '';
   }
 
-  async is(state: 'MASTER' | 'BACKUP' | 'FAULT', limitMs = 15_000): Promise<void> {
+  async is(state: 'MASTER' | 'BACKUP' | 'FAULT', limitMs = 30_000): Promise<void> {
     await waitFor(`keepalived of ${this.host.name} is ${state}`, () => this.state === state, limitMs, () => this.log());
   }
 

@@ -52,6 +52,9 @@ class FakeCluster implements ClusterApi {
     this.limit = limit;
     return { entries: this.entries };
   }
+  async vrrp(): Promise<never> {
+    throw drbdtsError('ERR_VRRP_NOT_CONFIGURED');
+  }
   async verb(verb: ClusterVerb, request: ClusterRequest) {
     this.asked.push({ verb, request });
     if (this.refuse !== null) throw this.refuse;

@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { clusterWords } from '../../../src/config/cluster-schema.js';
 import { parseConfig } from '../../../src/config/load.js';
+import { vrrpWords } from '../../../src/config/vrrp-schema.js';
 import { optionTable } from '../../../src/config/options.js';
 import type { Command } from 'commander';
 import { bashCompletion } from '../../../src/cli/completion.js';
@@ -91,5 +92,14 @@ test('cluster.md explains what keeps a group from running', () => {
       const [longest = ''] = quoted.split(/NODE|r0|GROUP|Inconsistent|, `|`/).map((part) => part.trim()).sort((a, b) => b.length - a.length);
       assert.ok(source.includes(longest), `no decision says '${longest}'`);
     }
+  }
+});
+
+test('drbdts.yaml.5 and vrrp.md have every key of vrrp', () => {
+  const [, page = ''] = read('man/drbdts.yaml.5').split('.Ss Section vrrp\n');
+  const guide = read('docs/vrrp.md');
+  for (const word of new Set(Object.values(vrrpWords).flat())) {
+    assert.match(page, new RegExp(`\\b${word}\\b`), `drbdts.yaml.5: ${word}`);
+    assert.match(guide, new RegExp(`\\b${word}\\b`), `vrrp.md: ${word}`);
   }
 });
