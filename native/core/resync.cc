@@ -457,9 +457,9 @@ void ResourceImpl::OnResyncAck(Volume& v, const BlockAck& p, bool failed) {
   if (failed) {
     v.run.failed_bits += BitsOfSectors(range.size());
     Log(1, v.index, "the peer could not write resync data at sector " + std::to_string(p.sector));
-  } else {
+  } else if (Replicating(v)) {
     SetInSync(v, range);
-  }
+  }  // else what was written since then went to our disk alone: its marks are newer than this answer
   CheckSourceDone(v);
 }
 
