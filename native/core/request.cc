@@ -470,6 +470,7 @@ void ResourceImpl::MaybeComplete(uint16_t slot) {
     SetOutOfSync(v, a.range);
   } else if (a.set_in_sync && a.local_done) {
     SetInSync(v, a.range);
+    CheckSourceDone(v);  // the target may have said already that it is done: these were the last bits, and nothing else comes
   }
   // A write that reached only a copy that is not good would be lost with it: the next resync overwrites an Inconsistent disk with
   // what the peer has. That is a failure.
