@@ -23,7 +23,8 @@ interface Heard {
 interface Notes {
   /** adverts that its kernel took, newest last; no more than matter. */
   heard: Heard[];
-  zeroMs: number;
+  /** when priority 0 came in, newest last. */
+  zeros: number[];
   enteredMs: number;
   enteredFresh: boolean;
   startedMs: number;
@@ -60,7 +61,7 @@ export class Judge {
   #of(node: SimNode): Notes {
     let notes = this.#notes.get(node);
     if (notes === undefined) {
-      notes = { heard: [], zeroMs: -1, enteredMs: 0, enteredFresh: true, startedMs: 0, onlyLower: true, changedMs: Number.NEGATIVE_INFINITY, pausedMs: 0, wokeMs: Number.NEGATIVE_INFINITY, listenedBefore: false };
+      notes = { heard: [], zeros: [], enteredMs: 0, enteredFresh: true, startedMs: 0, onlyLower: true, changedMs: Number.NEGATIVE_INFINITY, pausedMs: 0, wokeMs: Number.NEGATIVE_INFINITY, listenedBefore: false };
       this.#notes.set(node, notes);
     }
     return notes;
@@ -101,8 +102,10 @@ export class Judge {
   }
   received(node: SimNode, heard: Heard): void {
     const notes = this.#of(node);
-    if (heard.priority === 0) notes.zeroMs = heard.receivedMs;
-    else {
+    if (heard.priority === 0) {
+      notes.zeros.push(heard.receivedMs);
+      if (notes.zeros.length > heardKept) notes.zeros.shift();
+    } else {
       notes.heard.push(heard);
       if (notes.heard.length > heardKept) notes.heard.shift();
       if (node.state !== null && heard.priority >= priorityOf(node.config, node.state)) notes.onlyLower = false;
@@ -146,14 +149,14 @@ export class Judge {
     const own = priorityOf(config, before);
     if (own === 255 && before.phase !== 'backup') return;
     const slept = notes.wokeMs - notes.pausedMs;
-    if (slept > before.masterIntervalMs + 20 && notes.pausedMs > notes.enteredMs && !notes.listenedBefore && nowMs - notes.wokeMs < before.masterIntervalMs && (before.keptMs ?? 0) < notes.wokeMs && notes.zeroMs < notes.wokeMs - before.masterIntervalMs)
+    if (slept > before.masterIntervalMs + 20 && notes.pausedMs > notes.enteredMs && !notes.listenedBefore && nowMs - notes.wokeMs < before.masterIntervalMs && (before.keptMs ?? 0) < notes.wokeMs && (notes.zeros.at(-1) ?? Number.NEGATIVE_INFINITY) < notes.wokeMs - before.masterIntervalMs)
       this.fail(`${node.source} slept ${slept.toFixed(1)} ms and became master ${(nowMs - notes.wokeMs).toFixed(1)} ms after it woke`);
     if (nowMs - notes.changedMs < 6 * Math.max(config.intervalMs, before.masterIntervalMs)) return;
     const deadline = before.downAtMs ?? nowMs;
     const until = Math.min(deadline, nowMs);
     const delayed = notes.onlyLower && until < notes.startedMs + config.preemptDelayMs;
     const keeping = notes.heard.filter((each) => each.receivedMs <= until && (each.priority >= own || delayed || (!config.preempt && own !== 255))).at(-1);
-    const shortened = (since: number): boolean => notes.zeroMs >= since && notes.zeroMs <= until;
+    const shortened = (since: number): boolean => notes.zeros.some((each) => each >= since && each <= until);
     if (keeping !== undefined && !shortened(keeping.receivedMs) && notes.enteredMs <= keeping.receivedMs) {
       const down = standardRules.masterDownMs(config, own, config.version === 3 ? keeping.intervalMs : config.intervalMs);
       if (until - keeping.receivedMs < down - 1e-6)

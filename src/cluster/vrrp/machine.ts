@@ -217,8 +217,8 @@ class Step {
     const { config, rules } = this;
     const { master, keptMs, masterIntervalMs, downAtMs, listened } = this.state;
     if (priority === 0) {
-      // one that is not the master leaves: nothing ends by that
-      if (master !== null && master !== source) return;
+      // one that is not the master leaves, or this is older than what is known: nothing ends by that
+      if ((master !== null && master !== source) || receivedMs < (keptMs ?? this.state.sinceMs)) return;
       const soonMs = receivedMs + rules.skewMs(config, this.priority, masterIntervalMs);
       this.set({ master: null, masterPriority: null });
       // after a sleep it may be old news: another one may be master since
@@ -240,8 +240,8 @@ class Step {
       if (silence > stats.worstSilenceMs || silence / down > stats.worstSilencePart)
         this.set({ stats: { ...stats, worstSilenceMs: Math.max(stats.worstSilenceMs, silence), worstSilencePart: Math.max(stats.worstSilencePart, silence / down) } });
     }
-    // one that came before this became a backup is no reason to wait for less than a full Master_Down since then
-    this.set({ keptMs: receivedMs, wants: false, listened: false, downAtMs: Math.max(receivedMs, this.state.sinceMs) + down });
+    // an old one is no reason to wait for less than what is known already
+    this.set({ keptMs: Math.max(receivedMs, keptMs ?? receivedMs), wants: false, listened: false, downAtMs: Math.max(receivedMs, keptMs ?? this.state.sinceMs) + down });
   }
 
   advertAsMaster(source: string, priority: number, intervalMs: number, receivedMs: number): void {
