@@ -199,6 +199,40 @@ describe('a late event loop makes no wrong transition', () => {
     router.advert(200);
     assert.equal(nextDeadlineMs(router.state), 63_609.375);
   });
+  it('a sleep that ends just before Master_Down counts as well', () => {
+    const router = new Router().to(1000);
+    router.advert(200);
+    router.nowMs = 4500;
+    router.give({ kind: 'tick', heardUntilMs: 4500 });
+    assert.equal(nextDeadlineMs(router.state), 4500 + 1609.375);
+  });
+  it('so does reading what came in long ago', () => {
+    const router = new Router().to(1000);
+    router.advert(200);
+    router.nowMs = 9000;
+    router.give({ kind: 'tick', heardUntilMs: 1500 });
+    assert.equal(nextDeadlineMs(router.state), 10_609.375);
+    router.advert(0, peer, 1000, 2000);
+    router.give({ kind: 'tick', heardUntilMs: 9000 });
+    assert.equal(router.state.phase, 'backup', 'priority 0 of seven seconds ago ends no listening');
+  });
+  it('nothing that is older than what is known shortens a wait', () => {
+    const router = new Router().to(1000);
+    router.give({ kind: 'tracked', result: { terms: [], faults: [{ text: 'x', quiet: false }] } });
+    router.to(3000);
+    router.give({ kind: 'tracked', result: { terms: [], faults: [] } });
+    const full = 3000 + 3609.375;
+    assert.equal(nextDeadlineMs(router.state), full);
+    router.advert(0, peer, 1000, 2500);
+    assert.equal(nextDeadlineMs(router.state), full);
+    router.advert(200, peer, 1000, 2500);
+    assert.equal(nextDeadlineMs(router.state), full);
+    router.to(4000);
+    router.advert(200);
+    router.advert(200, peer, 1000, 3500);
+    router.advert(0, peer, 1000, 3600);
+    assert.equal(nextDeadlineMs(router.state), 4000 + 3609.375);
+  });
   it('but only once: a machine that is always slow does take over', () => {
     const router = new Router();
     for (let at = 2000; at <= 8000; at += 2000) {
