@@ -61,12 +61,16 @@ void ResourceImpl::FreezeForFencing(Volume& v, State& next) {
 
 void ResourceImpl::AskForFencing(Volume& v) {
   v.fence_due = false;
-  if (v.fence_running) {
+  const bool self = (Complete(v.state) & kSelf) == 0;
+  // Our own disk is good again: nobody needs to know any more whether it is out, and while no other copy has everything nobody may answer that.
+  const bool void_question = v.fence_running && v.fence_self && !self;
+  if (v.fence_running && !void_question) {
     v.fence_again = true;  // its answer will be about something that is over
     return;
   }
   v.fence_running = true;
-  v.fence_self = (Complete(v.state) & kSelf) == 0;
+  v.fence_again = false;
+  v.fence_self = self;
   v.fence_handler = CallHandler(v.fence_self ? "fence-self" : "fence-peer", v.index, true);
 }
 

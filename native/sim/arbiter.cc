@@ -250,8 +250,10 @@ void Arbitration::OnAnswer(int node, uint32_t volume, Ask what, const Register::
   }
   if (answer.record.epoch < a.known.epoch) return;  // older than what we know to have been: not to be believed
   a.known = answer.record;
-  const bool swapped_out = what == Ask::kSwapOut && answer.done;
-  if (a.known.in_sync == 3 || swapped_out) a.grow_may_happen = false;
+  const bool swapped = what == Ask::kSwapOut && answer.done;
+  // What an earlier question took out of the set is no answer to one about the other disk.
+  const bool swapped_out = swapped && a.known.in_sync == (a.fence_self ? 3 & ~me : me);
+  if (a.known.in_sync == 3 || swapped) a.grow_may_happen = false;
   if (!a.fence.empty()) {
     if (together) EndFence(node, volume, kUnreachable);
     else if (swapped_out) EndFence(node, volume, kPeerIsOut);

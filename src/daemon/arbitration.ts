@@ -277,12 +277,14 @@ function onAnswer(turn: Turn, view: View, nowMs: number, ask: Ask, answer: Regis
     turn.set({ problem: `its record has epoch ${answer.record.epoch} and this node knows epoch ${known.epoch}: it is not to be believed` });
     return;
   }
-  const swappedOut = ask === 'swap-out' && answer.done;
-  const settled = isBoth(answer.record) || swappedOut;
+  const { fence } = turn.state;
+  const swapped = ask === 'swap-out' && answer.done;
+  // what an earlier question took out of the set is no answer to one about the other disk
+  const swappedOut = swapped && isOnly(answer.record, fence?.self === true ? turn.state.peer : self);
+  const settled = isBoth(answer.record) || swapped;
   turn.set({ durable: { record: answer.record, mayBeUndone: settled ? false : turn.state.durable.mayBeUndone } });
   const { record } = turn.state.durable;
   const member = record.inSync.includes(self);
-  const { fence } = turn.state;
   // it went on without us: a connection that only seems to live must not keep this node serving until its time is over
   if (ask !== 'hand-over' && known.inSync.includes(self) && !member && view.primary && view.connected) turn.checkPeer();
   if (fence !== null) {

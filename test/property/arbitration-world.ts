@@ -50,6 +50,8 @@ interface Node {
   peerOut: boolean;
   fenceOpen: boolean;
   fenceRunning: number;
+  /** what that asks about is our own disk. */
+  fenceSelf: boolean;
   fenceAgain: boolean;
   promoting: number;
   /** number of the last write its disk has. */
@@ -100,7 +102,7 @@ export class ArbitrationWorld implements World {
     this.nodes = names.map((name, index) => ({
       ...{ alive: true, life: 1, pausedUntil: 0, stable: null, agent: startArbitration(key, name, names[1 - index] ?? '', null) },
       ...{ primary: false, good: true, confirmed: true, target: false, frozen: false, peerOut: false, fenceOpen: false, fenceRunning: 0 },
-      ...{ fenceAgain: false, promoting: 0, version: 0, newest: 0, nextFence: 1, diskBroken: false },
+      ...{ fenceSelf: false, fenceAgain: false, promoting: 0, version: 0, newest: 0, nextFence: 1, diskBroken: false },
     }));
     this.lookLater(0);
     this.lookLater(1);
@@ -194,12 +196,16 @@ export class ArbitrationWorld implements World {
 
   private askFence(i: number): void {
     const node = this.node(i);
-    if (node.fenceRunning !== 0) {
+    const self = (this.complete(i) & 1) === 0;
+    // the core does not wait for whether its own disk is out when that is good again
+    if (node.fenceRunning !== 0 && (self || !node.fenceSelf)) {
       node.fenceAgain = true;
       return;
     }
     node.fenceRunning = node.nextFence++;
-    this.step(i, { type: 'fence', id: node.fenceRunning, self: (this.complete(i) & 1) === 0 });
+    node.fenceAgain = false;
+    node.fenceSelf = self;
+    this.step(i, { type: 'fence', id: node.fenceRunning, self });
   }
 
   private endFence(i: number, id: number, exitCode: number): void {

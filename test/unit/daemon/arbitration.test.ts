@@ -128,6 +128,18 @@ describe('the agent', () => {
     assert.match(arbitrationStatusOf(agent.state, 'witness', '').sentence, /answer is not used: its record has epoch 3/);
   });
 
+  it('what was swapped out for an earlier question is no answer to one about the other disk', () => {
+    const both: RegisterRecord = { ...alone, inSync: ['alpha', 'beta'] };
+    const agent = new Agent().step({ type: 'look' }, together).answered({ record: both }, together);
+    // our disk went, and its swap out is under way
+    agent.step({ type: 'fence', id: 1, self: true }, diskGone).answered({ record: both }, diskGone);
+    assert.deepEqual(agent.kinds, ['save', 'swap']);
+    // the disk is back and good, and the peer is gone
+    agent.step({ type: 'fence', id: 2, self: false }, cutOff);
+    agent.answered({ done: true, record: { ...both, epoch: 5, inSync: ['beta'] } }, cutOff);
+    assert.deepEqual(agent.actions.filter((action) => action.type === 'end-fence'), [{ type: 'end-fence', id: 2, exitCode: 6 }]);
+  });
+
   it('a promotion gives up after its time, a Primary never', () => {
     for (const [view, kinds] of [
       [{ ...cutOff, primary: false, frozen: false }, ['end-fence']],
