@@ -121,6 +121,12 @@ void ResourceImpl::AfterChange(Volume& v, const State& old) {
       s.pdsk == Disk::kUpToDate && v.have_peer_uuids) {
     v.exposed_uuid = v.peer_uuids.uuid[0];  // it may have told us its new identifier before our disk was gone
   }
+  // What the peer acknowledged but never confirmed to be on its disk was also on ours, and now that is gone before the peer came back: a peer
+  // that lost its power meanwhile does not have it, and nothing in its identifiers says so.
+  if (s.role == Role::kPrimary && old.disk == Disk::kUpToDate && s.disk <= Disk::kFailed && s.conn < Conn::kConnected && v.bitmap != nullptr &&
+      v.bitmap->set_count() != 0) {
+    v.lost_unsafe_writes = true;
+  }
   if (old.role != s.role) {
     v.lost_unsafe_writes = false;  // whoever could be told is gone
     v.exposed_uuid = s.role != Role::kPrimary ? 0 : v.meta_ok() && s.disk == Disk::kUpToDate ? v.super_block.uuids.current
