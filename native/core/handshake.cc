@@ -159,6 +159,10 @@ HandshakeDecision DecideWithoutDryRun(const HandshakeInput& in) {
   if (value > 0 && in.self_disk <= Disk::kInconsistent) {
     return Drop(out, HandshakeAction::kRefused, "I shall become SyncSource, but I am inconsistent!");
   }
+  // The mirror image, which 8.4 leaves to the other side: a target that went ahead alone would take the peer's disk for a good one.
+  if (value < 0 && in.peer_disk <= Disk::kInconsistent) {
+    return Drop(out, HandshakeAction::kRefused, "The peer shall become SyncSource, but it is inconsistent! Neither copy is good: disconnect, and make the node with the better one Primary with --force.");
+  }
   if (value < 0 && in.compare.self_primary && !demotes_first && in.self_disk >= Disk::kConsistent && !in.self_negotiating) {
     if (in.rr_conflict != RrConflict::kViolently) {
       out.call_pri_lost = in.rr_conflict == RrConflict::kCallPriLost;
