@@ -1,9 +1,9 @@
 /**
  * Watches a world and knows nothing of the machine but its phase, its addresses and what it does. What must hold:
  *
- *   always    no address and no advert without mastership; no address that is touched and no advert sent by one that did not send for longer than
- *             others wait; nobody takes over while the last advert that must keep it is younger than its Master_Down; nobody that slept wakes as
- *             master without having listened
+ *   always    no address and no advert without mastership; no part in it with a fault; no address that is touched and no advert sent by one that did
+ *             not send for longer than others wait; nobody takes over while the last advert that must keep it is younger than its Master_Down;
+ *             nobody that slept wakes as master without having listened
  *   calm      (all nodes hear each other, nothing is paused or held up) two masters for no longer than an advert travels, from one interval on
  *   settled   (calm for as long as the protocol needs, see schedule.ts) exactly one master, and none with preempt is better than it
  */
@@ -173,6 +173,7 @@ export class Judge {
     const { state } = node;
     if (state === null) return;
     if (node.held !== (state.phase === 'master')) this.fail(`${node.source} is ${state.phase} and ${node.held ? 'holds' : 'does not hold'} the addresses`);
+    if (node.faulty && (state.phase === 'master' || state.phase === 'backup')) this.fail(`${node.source} was told of a fault and is ${state.phase}`);
     if (node.sender.on && state.phase !== 'master') this.fail(`${node.source} is ${state.phase} and its thread goes on sending`);
   }
 

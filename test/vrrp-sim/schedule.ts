@@ -134,7 +134,7 @@ class Play {
     if (!world.runTo(world.now + bound + this.longest * random.between(0.1, 5))) return;
     world.start(master);
     world.judge.expect(this.general());
-    world.runTo(world.now + this.general() * random.between(1, 1.5));
+    world.runTo(world.now + this.general() * random.between(1, 1.2));
   }
 }
 
@@ -151,7 +151,7 @@ export function playSchedule(seed: number, stepper: Stepper = realStepper, trace
   world.runTo(3 * play.longest);
   world.judge.calm(play.general());
   let well = world.runTo(world.now + play.general() * 1.2);
-  for (let round = random.whole(1, 3); round > 0 && well; round--) {
+  for (let round = random.whole(1, 2); round > 0 && well; round--) {
     for (let count = random.whole(1, 3); count > 0; count--) world.at(world.now + random.between(0, 3) * play.longest, () => play.trouble());
     world.runTo(world.now + 13.2 * play.longest);
     well = world.runTo(world.now + play.general() * random.between(0.3, 1.6));

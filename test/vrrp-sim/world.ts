@@ -195,7 +195,7 @@ export class World {
   #ticks(node: SimNode, life: number): void {
     if (node.life !== life || node.state === null) return;
     this.run(node);
-    this.at(this.now + tickMs(node.config) * this.random.between(0.8, 1), () => this.#ticks(node, life));
+    this.at(this.now + tickMs(node.config) * this.random.between(0.9, 1), () => this.#ticks(node, life));
   }
   /** Gone without a word; who guards its addresses takes them away. */
   crash(node: SimNode): void {
@@ -260,7 +260,8 @@ export class World {
     if (deadline === null || deadline === node.deadlineAt) return;
     node.deadlineAt = deadline;
     const at = (deadline - node.offsetMs) / node.rate;
-    if (at > this.now) this.at(at + this.random.between(0, this.latencyMs), () => this.#again(node, life));
+    // an advert in between has made it another one
+    if (at > this.now) this.at(at + this.random.between(0, this.latencyMs), () => node.deadlineAt === deadline && this.#again(node, life));
   }
   #again(node: SimNode, life: number): void {
     if (node.life === life) this.run(node);

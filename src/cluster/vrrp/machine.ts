@@ -216,9 +216,10 @@ class Step {
   advertAsBackup(source: string, priority: number, intervalMs: number, receivedMs: number): void {
     const { config, rules } = this;
     const { master, keptMs, masterIntervalMs, downAtMs, listened } = this.state;
+    const knownMs = keptMs ?? this.state.sinceMs;
     if (priority === 0) {
       // one that is not the master leaves, or this is older than what is known: nothing ends by that
-      if ((master !== null && master !== source) || receivedMs < (keptMs ?? this.state.sinceMs)) return;
+      if ((master !== null && master !== source) || receivedMs < knownMs) return;
       const soonMs = receivedMs + rules.skewMs(config, this.priority, masterIntervalMs);
       this.set({ master: null, masterPriority: null });
       // after a sleep it may be old news: another one may be master since
@@ -241,7 +242,8 @@ class Step {
         this.set({ stats: { ...stats, worstSilenceMs: Math.max(stats.worstSilenceMs, silence), worstSilencePart: Math.max(stats.worstSilencePart, silence / down) } });
     }
     // an old one is no reason to wait for less than what is known already
-    this.set({ keptMs: Math.max(receivedMs, keptMs ?? receivedMs), wants: false, listened: false, downAtMs: Math.max(receivedMs, keptMs ?? this.state.sinceMs) + down });
+    const sinceMs = Math.max(receivedMs, knownMs);
+    this.set({ keptMs: sinceMs, wants: false, listened: false, downAtMs: sinceMs + down });
   }
 
   advertAsMaster(source: string, priority: number, intervalMs: number, receivedMs: number): void {

@@ -227,6 +227,8 @@ describe('a late event loop makes no wrong transition', () => {
     assert.equal(nextDeadlineMs(router.state), full);
     router.advert(200, peer, 1000, 2500);
     assert.equal(nextDeadlineMs(router.state), full);
+    router.advert(0, peer, 1000, 2600);
+    assert.equal(nextDeadlineMs(router.state), full);
     router.to(4000);
     router.advert(200);
     router.advert(200, peer, 1000, 3500);
