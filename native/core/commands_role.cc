@@ -252,7 +252,7 @@ bool ResourceImpl::Demote() {
       ++substep;
       if (cutting) {
         cutting = false;
-        for (auto& v : volumes) v->reason.clear();
+        for (auto& v : volumes) v->io_reason.clear();
       }
       return true;
     }

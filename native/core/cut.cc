@@ -16,7 +16,7 @@ void ResourceImpl::CutIo() {
   for (auto& p : volumes) {
     Volume& v = *p;
     if (v.state.role != Role::kPrimary && !v.device_up) continue;
-    v.reason = "I/O is cut off (secondary --force): every request fails until the device is let go of";
+    v.io_reason = "I/O is cut off (secondary --force): every request fails until the device is let go of";
     Log(1, v.index, "I/O is cut off: every request fails from here on");
     while (!v.held.empty()) {
       const uint16_t slot = v.held.Pop();

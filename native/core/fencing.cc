@@ -69,6 +69,7 @@ void ResourceImpl::AskForFencing(Volume& v) {
     return;
   }
   v.fence_running = true;
+  if (!cutting) v.io_reason.clear();
   v.fence_again = false;
   v.fence_self = self;
   v.fence_handler = CallHandler(v.fence_self ? "fence-self" : "fence-peer", v.index, true);
@@ -126,7 +127,7 @@ void ResourceImpl::OnFenceAnswer(Volume& v, int exit_code) {
     if (s.disk == Disk::kUpToDate) s.disk = Disk::kOutdated;
     Force(v, s);
   } else if (v.state.susp_fen) {
-    v.reason = "I/O is frozen: the fence-peer handler could not fence the peer; reconnect it, or fence it by hand and run resume-io";
+    v.io_reason = "I/O is frozen: the fence-peer handler could not fence the peer; reconnect it, or fence it by hand and run resume-io";
     Changed();
   }
 }

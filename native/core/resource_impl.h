@@ -196,7 +196,8 @@ struct Volume {
   uint16_t index;
   VolumeConfig config;
   State state;
-  std::string reason;
+  std::string reason;     // why the disk is gone; '' while it is there
+  std::string io_reason;  // why I/O stands still or is cut off; of no meaning while it is neither
 
   // ---- disk ----
   enum class DiskPhase : uint8_t { kClosed, kOpening, kReadSuper, kReadLog, kReadBitmap, kWriteBack, kOpen, kClosing };

@@ -75,7 +75,8 @@ void ResourceImpl::FillSnapshot(Snapshot& out) const {
     }
     s.ep = 1 + closed_epochs.size();
     s.write_ordering = v.config.options.disk_flushes ? 'f' : 'd';
-    CopyText(s.reason, v.reason);
+    const bool io = (v.state.susp_fen || cutting) && !v.io_reason.empty();
+    CopyText(s.reason, io ? v.io_reason : v.reason);
   }
 }
 

@@ -193,6 +193,19 @@ TEST_CASE("a Primary whose disk fails goes on over the network") {
   CHECK(SameData(p));
 }
 
+TEST_CASE("why the disk is gone is still said after its I/O was cut off") {
+  Pair p(kDisk, 6);
+  UpInSync(p);
+  Buffers b;
+  p.a().disk.fail_reads = p.a().disk.fail_writes = true;
+  Write(p, p.a(), b, 88, 4096, 0x32);
+  REQUIRE(p.Until([&] { return p.a().state().disk == Disk::kDiskless; }));
+  const std::string why = std::string(p.a().snap().reason.data());
+  CHECK(why.find("failed") != std::string::npos);
+  REQUIRE(p.a().Run(Kind::kSecondary, [](AdminCommand& c) { c.force = true; }) == 1);
+  CHECK(std::string(p.a().snap().reason.data()) == why);
+}
+
 TEST_CASE("invalidate, invalidate-remote, verify finds what differs, reconnect repairs it") {
   Pair p(kDisk, 6, [](ResourceConfig& c, int) { c.net.verify_alg = DigestAlgorithm::kCrc32c; });
   p.trace = getenv("TRACE") != nullptr;
