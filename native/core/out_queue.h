@@ -53,6 +53,8 @@ class OutQueue {
       const uint32_t left = p.bytes - sent_of_first_;
       if (bytes < left) {
         sent_of_first_ += static_cast<uint32_t>(bytes);
+        // Headers are added to this piece as long as it is the last one: what was sent of it is free now, not when all of them are.
+        if (p.in_ring) tail_ = static_cast<uint32_t>(p.data - ring_.data()) + sent_of_first_;
         return;
       }
       bytes -= left;
