@@ -5,6 +5,10 @@
 
 namespace drbdts::core {
 
+namespace {
+constexpr uint32_t kOpenVerifyMax = 512;  // per volume: the peer's queue has to hold the answers to all of them if we read slowly
+}  // namespace
+
 void ResourceImpl::StartVerify(Volume& v, uint64_t start_sector) {
   BeginRun(v, true);
   ResyncRun& r = v.run;
@@ -20,7 +24,7 @@ void ResourceImpl::MakeVerifyRequests(Volume& v, uint32_t blocks) {
   ResyncRun& r = v.run;
   const uint64_t bits = v.bitmap->bits();
   for (uint32_t i = 0; i < blocks && r.cursor < bits; ++i) {
-    if (peer_free.size() < 64 || links[data].out->pieces() > links[data].out->capacity() / 2) return;
+    if (peer_free.size() < 64 || r.requests_open >= kOpenVerifyMax || links[data].out->pieces() > links[data].out->capacity() / 2) return;
     const uint64_t sector = r.cursor * kSectorsPerBlock;
     const uint64_t sectors = std::min<uint64_t>(kSectorsPerBlock, v.size_sectors - sector);
     BlockRequest q;
