@@ -54,7 +54,7 @@ _drbdts() {
     suspend-io) words="" resources=1 ;;
     resume-io) words="" resources=1 ;;
     cluster) words="status move standby online takeover maintenance cleanup history check" files=1 ;;
-    vrrp) words="status" ;;
+    vrrp) words="status explain" ;;
     config) words="check show schema" files=1 ;;
     import) words="--output --key-output --force --witness --address --reorder" files=1 ;;
     sh-resources) words="" ;;

@@ -11,7 +11,7 @@ import {
   historyReply,
 } from './cluster-messages.js';
 import { readEvents, SocketClient } from './socket-client.js';
-import { type VrrpStatus, vrrpStatus } from './vrrp-messages.js';
+import { type VrrpExplanation, type VrrpStatus, vrrpExplanation, vrrpStatus } from './vrrp-messages.js';
 
 export const defaultClusterSocket = '/run/drbdts/clusterd.sock';
 
@@ -30,6 +30,10 @@ export class ClusterClient extends SocketClient {
 
   async vrrp(): Promise<VrrpStatus> {
     return this.json('GET', '/v1/cluster/vrrp', vrrpStatus);
+  }
+
+  async vrrpExplain(): Promise<VrrpExplanation> {
+    return this.json('GET', '/v1/cluster/vrrp-explain', vrrpExplanation);
   }
 
   async verb(verb: ClusterVerb, request: ClusterRequest = {}): Promise<ClusterReply> {

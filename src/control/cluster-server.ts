@@ -13,7 +13,7 @@ import {
 } from './cluster-messages.js';
 import { badRequest, closeServer, decode, listenOnSocket, notFound, readBody, sendJson, sendRefusal, startStream } from './http.js';
 import { encodeEvent } from './sse.js';
-import type { VrrpStatus } from './vrrp-messages.js';
+import type { VrrpExplanation, VrrpStatus } from './vrrp-messages.js';
 
 export interface ClusterHandlers {
   status(): ClusterStatus;
@@ -25,6 +25,7 @@ export interface ClusterHandlers {
 
 export interface VrrpHandlers {
   status(): VrrpStatus;
+  explain(): string[];
 }
 
 const streamsMax = 32;
@@ -97,9 +98,11 @@ export class ClusterServer {
         return;
       }
       case 'vrrp':
+      case 'vrrp-explain': {
         if (this.#vrrp === null) throw drbdtsError('ERR_VRRP_NOT_CONFIGURED');
-        sendJson(response, this.#vrrp.status());
+        sendJson(response, what === 'vrrp' ? this.#vrrp.status() : ({ lines: this.#vrrp.explain() } satisfies VrrpExplanation));
         return;
+      }
       case 'events':
         this.#stream(response);
         return;

@@ -202,6 +202,9 @@ describe('beside keepalived', { concurrency: 4 }, () => {
     );
     await router.is('master');
     await alone('a');
+    const told = (await router.client.vrrpExplain()).lines.join('\n');
+    assert.match(told, /If alpha is stopped: beta is master 0\.12\d s later/);
+    assert.match(told, /If script healthy fails on alpha: .*alpha drops the addresses and is in fault/);
     writeFileSync(load, '20\n');
     await router.is('backup');
     await other.is('MASTER');
@@ -217,8 +220,8 @@ describe('beside keepalived', { concurrency: 4 }, () => {
     await alone('b');
     writeFileSync(healthy, '');
     await router.is('master');
-    const told = await waitFor('the script has ended', async () => (await router.status()).scripts.find(({ script }) => script === 'notify master'));
-    assert.equal(told.exitCode, 3);
+    const ended = await waitFor('the script has ended', async () => (await router.status()).scripts.find(({ script }) => script === 'notify master'));
+    assert.equal(ended.exitCode, 3);
     await router.end('SIGTERM');
     await alone('b');
     const lines = (await a.sh(`cat ${notes}`)).trim().split('\n');

@@ -43,4 +43,12 @@ export function registerVrrp(registry: Registry): void {
         return exitCodes.ok;
       }),
     );
+  add('explain', 'say what happens if a node dies or a check fails, with times, and what will not work as it was meant', 'drbdts vrrp explain').action(
+    run(async (context) => {
+      const explanation = await context.cluster.vrrpExplain();
+      if (context.options.json === true) printJson(context.stdout, explanation);
+      else printLines(context.stdout, explanation.lines);
+      return exitCodes.ok;
+    }),
+  );
 }

@@ -8,11 +8,13 @@ import type { Clock } from '../../shared/clock.js';
 import type { Log } from '../../shared/log.js';
 import type { NativeNet, NetMonitor, VrrpPacket, VrrpSocket } from '../net-native.js';
 import { decodeAdvert, vridOf, vrrpProtocol } from './codec.js';
+import { explainSection } from './explain-section.js';
 import { type OwnInstance, ownInstances, trackRules } from './from-config.js';
 import { initialMachine, type MachineState, nextDeadlineMs } from './machine-state.js';
 import { step } from './machine.js';
 import { Notifier } from './notify.js';
 import { tickMs } from './rules.js';
+import { snapshot } from './snapshot.js';
 import { statusOf } from './status.js';
 import { initialSync, type SyncConfig, type SyncState, syncStep } from './sync.js';
 import { initialTrack, type TrackEvent, type TrackRule, trackResult, type TrackState, trackStep } from './track.js';
@@ -133,9 +135,12 @@ export class VrrpRuntime {
     });
   }
 
-  /** Its own state and that of the machines, as they are now. */
-  stateOf(name: string): MachineState {
-    return this.#stateOf(name);
+  /** What would happen if: sentences, from the configuration of all nodes and what is so here. */
+  explain(): string[] {
+    const { section, node, clock } = this.#options;
+    const nowMs = clock.nowMs();
+    const known = new Map(this.units.map((unit) => [unit.name, snapshot(unit.own.config, this.#stateOf(unit.name), nowMs)]));
+    return explainSection(section, node, known, (name, instance) => (name === node ? (this.units.find((unit) => unit.name === instance)?.source ?? '') : ''));
   }
 
   // --- events ------------------------------------------------------------------------------------------------------------------------
