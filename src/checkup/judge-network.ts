@@ -9,7 +9,7 @@ import { membersOf, type Scene } from './scene.js';
 const networksOf = (addresses: readonly AddressFact[]): string => addresses.map((own) => `${own.address}/${own.prefix} on ${own.interface}`).join(', ') || 'none';
 
 /** false when it can not be used. */
-function judgeInterface({ facts, report }: Scene, name: string, at: KeyPath): boolean {
+export function judgeInterface({ facts, report }: Scene, name: string, at: KeyPath): boolean {
   const found = facts.interfaces.find((one) => one.name === name);
   if (found === undefined) report('CHECK_INTERFACE_MISSING', at, { interface: name, interfaces: facts.interfaces.map((one) => one.name).join(', ') });
   else if (!found.up) report('CHECK_INTERFACE_DOWN', at, { interface: name });

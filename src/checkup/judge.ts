@@ -9,6 +9,7 @@ import { judgeCluster } from './judge-cluster.js';
 import { judgeNetwork } from './judge-network.js';
 import { judgeServices } from './judge-services.js';
 import { judgeStorage } from './judge-storage.js';
+import { judgeVrrp } from './judge-vrrp.js';
 import type { Scene } from './scene.js';
 
 export interface Subject {
@@ -44,6 +45,7 @@ export function judge(subject: Subject, facts: Facts): CheckFinding[] {
   };
   judgeCluster(scene);
   judgeNetwork(scene);
+  judgeVrrp(scene);
   judgeStorage(scene);
   judgeServices(scene);
   return findings;

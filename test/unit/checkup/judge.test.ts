@@ -41,6 +41,9 @@ const mention = (by: Facts['mentions'][number]['by'], place: string, running = f
 const service = (text: string): Change => ['- systemd: nginx', `- ${text}`];
 const command = service('command: { start: /usr/local/sbin/web start, stop: /usr/local/sbin/web stop, monitor: /usr/local/sbin/web status }\n        name: web');
 
+/** A virtual router beside the groups. */
+const router = (interfaceName: string, address: string): Change => ['\ngroups:', `\nvrrp: { instances: { edge: { interface: ${interfaceName}, router-id: 5, priority: { master1: 150, master2: 100 }, addresses: [${address}] } } }\ngroups:`];
+
 const mistakes: readonly Mistake[] = [
   { what: 'another host name', node: 'backup', facts: () => ({ routes: new Map() }), codes: ['CHECK_NODE_NAME'], at: inExample('[master1') },
   { what: 'the other node has another configuration', facts: (_, { config }) => ({ clusterd: { ...rightClusterd(config, ''), nodes: [{ name: 'master2', state: 'online', sinceMs: 1, pingLost: 0, sameConfiguration: false }] } }), codes: ['CHECK_PEER_CONFIG'] },
@@ -67,6 +70,15 @@ const mistakes: readonly Mistake[] = [
   { what: 'keepalived runs with the address', facts: () => mention('keepalived', '/etc/keepalived/keepalived.conf:12', true), codes: ['CHECK_RIVAL_RUNS'], at: '/etc/keepalived/keepalived.conf:12' },
   { what: 'haresources has the address', facts: () => mention('heartbeat', '/etc/ha.d/haresources:1'), codes: ['CHECK_RIVAL_CONFIGURED'] },
   { what: 'a volume without fencing', config: [['witness: 192.168.42.20:7795', 'none'], ['arbiter:\n    none', 'arbiter: none']], codes: ['CHECK_UNFENCED'] },
+  { what: 'a virtual router without its interface', config: [router('eth9', '192.168.42.20/24')], codes: ['CHECK_INTERFACE_MISSING'] },
+  { what: 'an address of a virtual router in no network', config: [router('eth0', '10.99.0.1/24')], codes: ['CHECK_VIP_NETWORK'] },
+  { what: 'an address of a virtual router with another prefix', config: [router('eth0', '192.168.42.21/25')], codes: ['CHECK_VIP_PREFIX'] },
+  {
+    what: 'an address of a virtual router that is configured on the host',
+    config: [router('eth0', '192.168.42.21/24')],
+    facts: (right) => ({ addresses: [...right.addresses, { interface: 'eth0', family: 4, address: '192.168.42.21', prefix: 24, permanent: true }] }),
+    codes: ['CHECK_VIP_PERMANENT'],
+  },
   { what: 'protocol A', config: [['protocol: C', 'protocol: A\n    disk: { fencing: resource-only }']], codes: ['CHECK_PROTOCOL'] },
   { what: 'no interface eth1', facts: ({ interfaces }) => ({ interfaces: interfaces.filter(({ name }) => name !== 'eth1') }), codes: ['CHECK_INTERFACE_MISSING'], at: inExample('eth1,') },
   { what: 'eth1 down', facts: ({ interfaces }) => ({ interfaces: interfaces.map((one) => ({ ...one, up: one.name !== 'eth1' })) }), codes: ['CHECK_INTERFACE_DOWN'] },
