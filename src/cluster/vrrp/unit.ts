@@ -160,7 +160,8 @@ export class Unit {
         this.notifier.tell(notifyStates[action.state], action.priority);
         break;
       case 'notifyLower':
-        this.notifier.tell('MASTER_RX_LOWER_PRI', action.priority);
+        // scripts are given the own priority, as in every other call
+        this.notifier.tell('MASTER_RX_LOWER_PRI', this.#advertise?.priority ?? action.priority);
         break;
       case 'notifyPriority':
         this.notifier.tellPriority(this.#advertise !== null, action.priority);
