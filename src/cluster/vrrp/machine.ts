@@ -243,7 +243,9 @@ class Step {
     }
     // an old one is no reason to wait for less than what is known already
     const sinceMs = Math.max(receivedMs, knownMs);
-    this.set({ keptMs: sinceMs, wants: false, listened: false, downAtMs: sinceMs + down });
+    // nor is one that is worth less than we are, and only kept because of the delay: a better one may have been heard just before
+    const notBeforeMs = delayed ? (downAtMs ?? 0) : 0;
+    this.set({ keptMs: sinceMs, wants: false, listened: false, downAtMs: Math.max(notBeforeMs, sinceMs + down) });
   }
 
   advertAsMaster(source: string, priority: number, intervalMs: number, receivedMs: number): void {
