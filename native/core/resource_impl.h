@@ -120,6 +120,7 @@ struct PeerRequest {
   Kind kind = Kind::kFree;
   Phase phase = Phase::kHeld;
   bool orphan = false;        // its connection is gone: finish silently
+  bool of_ended_run = false;  // resync data of a run that is over: it says nothing about the blocks in the next one
   bool failed = false;
   bool al_pinned = false;
   bool tainted = false;       // verify: the range was written meanwhile
@@ -681,6 +682,7 @@ struct ResourceImpl {
   bool WrittenSinceAsked(const Volume& v, const SectorRange& r) const;
   bool Throttled(Volume& v);
   void OnResyncReply(Volume& v, const Packet& p, Buffer payload);
+  void RefuseResyncWrite(Volume& v, uint16_t slot);
   void OnResyncWritten(Volume& v, uint16_t slot);
   void ResyncFlush(Volume& v);
   void OnResyncFlushed(Volume& v, int error);

@@ -389,8 +389,21 @@ void ResourceImpl::OnResyncReply(Volume& v, const Packet& p, Buffer payload) {
   if (!v.peer_waiting.empty() || !StartPeer(slot)) v.peer_waiting.push_back(slot);
 }
 
+/// Resync data that was not durable when its run ended. The disk may be another one, or have newer data by the time it would be: the source
+/// keeps its bits.
+void ResourceImpl::RefuseResyncWrite(Volume& v, uint16_t slot) {
+  const PeerRequest& r = peer[slot];
+  Ack(v, Command::kNegAck, r.sector, kIdSyncer, r.bytes);
+  if (v.unacked > 0) --v.unacked;
+  FreePeerSlot(slot);
+}
+
 void ResourceImpl::OnResyncWritten(Volume& v, uint16_t slot) {
   PeerRequest& r = peer[slot];
+  if (r.of_ended_run) {
+    RefuseResyncWrite(v, slot);
+    return;
+  }
   if (r.failed) {
     Ack(v, Command::kNegAck, r.sector, kIdSyncer, r.bytes);
     v.run.failed_bits += BitsOfSectors(r.bytes / kSectorSize);
@@ -596,6 +609,14 @@ void ResourceImpl::EndRun(Volume& v) {
       if (v.unacked > 0) --v.unacked;
     }
   }
+  for (PeerRequest& r : peer) {
+    const bool data = r.kind == PeerRequest::Kind::kResyncWrite || r.kind == PeerRequest::Kind::kResyncDeallocate;
+    if (data && r.volume == v.index) r.of_ended_run = true;
+  }
+  for (const uint16_t slot : v.resync_durable) RefuseResyncWrite(v, slot);
+  v.resync_durable.clear();
+  v.resync_flush_covers = 0;
+  v.resync_flush_at = kNever;
   ReportOutOfSync(v);
   v.run = ResyncRun{};
   WriteBitmapSoon(v);
