@@ -95,6 +95,7 @@ void ResourceImpl::FinishRefused(Verdict answer) {
 }
 
 void ResourceImpl::AskPeer(Volume* v, uint32_t mask, uint32_t value) {
+  if (state_reply_pending) ++state_replies_void;  // of a volume whose disk went by itself meanwhile: that answer is not one to this question
   state_reply_pending = true;
   state_request_connection = v == nullptr;
   state_reply = 0;
