@@ -109,7 +109,8 @@ export function serviceMembers(files: ServiceFiles): Record<string, unknown>[] {
 /** Gives a mounted, empty store a database and a page. */
 export async function furnish(host: Host, files: ServiceFiles, store: string): Promise<void> {
   await host.sh(`mkdir -p ${runDir} ${store}/www && echo "<h1>served from /store</h1>" > ${store}/www/index.html`);
-  await host.must(['mariadb-install-db', `--defaults-file=${files.databaseConfig}`, '--auth-root-authentication-method=normal', '--skip-test-db']);
+  // --force: it wants to look up the host's name, which a fresh host may not know
+  await host.must(['mariadb-install-db', `--defaults-file=${files.databaseConfig}`, '--auth-root-authentication-method=normal', '--force', '--skip-test-db']);
   const sql = `FLUSH PRIVILEGES;
 CREATE DATABASE demo;
 CREATE TABLE demo.entries (id BIGINT PRIMARY KEY, tries INT NOT NULL) ENGINE=InnoDB;
