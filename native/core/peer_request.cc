@@ -174,9 +174,13 @@ bool ResourceImpl::StartPeer(uint16_t slot) {
   PeerRequest& r = peer[slot];
   Volume& v = V(r.volume);
   const bool write = r.kind == PeerRequest::Kind::kWrite || r.kind == PeerRequest::Kind::kDiscard || r.kind == PeerRequest::Kind::kZero;
-  const bool resync_write = r.kind == PeerRequest::Kind::kResyncWrite || r.kind == PeerRequest::Kind::kResyncDeallocate;
+  const bool resync_write = r.is_resync_data();
   if (r.orphan && r.phase == PeerRequest::Phase::kHeld) {
     FreePeerSlot(slot);
+    return true;
+  }
+  if (r.of_ended_run && r.phase == PeerRequest::Phase::kHeld) {
+    RefuseResyncWrite(v, slot);
     return true;
   }
   if (resync_write && r.overtaken) {  // its blocks are still marked: they are asked for once more
@@ -241,7 +245,7 @@ void ResourceImpl::OnPeerIo(uint16_t slot, int error) {
   Volume& v = V(r.volume);
   if (r.phase == PeerRequest::Phase::kDisk && v.local_count > 0) --v.local_count;
   const bool write = r.kind == PeerRequest::Kind::kWrite || r.kind == PeerRequest::Kind::kDiscard || r.kind == PeerRequest::Kind::kZero;
-  const bool resync_write = r.kind == PeerRequest::Kind::kResyncWrite || r.kind == PeerRequest::Kind::kResyncDeallocate;
+  const bool resync_write = r.is_resync_data();
   if (error != 0) {
     r.failed = true;
     DiskError(v, write || resync_write ? "write" : "read", false, error);

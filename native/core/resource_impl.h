@@ -137,6 +137,7 @@ struct PeerRequest {
   IntervalSet::Handle interval = IntervalSet::kNone;
   TimeUs not_before = 0;
   SectorRange range() const { return {sector, sector + bytes / kSectorSize}; }
+  bool is_resync_data() const { return kind == Kind::kResyncWrite || kind == Kind::kResyncDeallocate; }
 };
 
 struct SendEpoch {

@@ -251,7 +251,7 @@ void ResourceImpl::NoteWriteDuringResync(Volume& v, const SectorRange& range) {
   // Answers that are here already but wait for this very write to end were read before it.
   for (const uint16_t slot : v.peer_waiting) {
     PeerRequest& q = peer[slot];
-    const bool resync_write = q.kind == PeerRequest::Kind::kResyncWrite || q.kind == PeerRequest::Kind::kResyncDeallocate;
+    const bool resync_write = q.is_resync_data();
     if (resync_write && q.phase == PeerRequest::Phase::kHeld && q.range().Overlaps(range)) q.overtaken = true;
   }
   ResyncRun& r = v.run;
@@ -602,16 +602,13 @@ void ResourceImpl::EndRun(Volume& v) {
     PeerRequest& r = peer[s];
     if (r.kind == PeerRequest::Kind::kFree || r.volume != v.index) continue;
     if (r.kind == PeerRequest::Kind::kCsumOwn && r.phase == PeerRequest::Phase::kHeld) r.orphan = true;
+    r.of_ended_run = r.is_resync_data();
     // The peer is done with this run as well: an answer that comes late would be taken for one to the next.
     const bool served = r.kind == PeerRequest::Kind::kResyncRead || r.kind == PeerRequest::Kind::kCsumServe;
     if (served && !r.orphan && r.phase != PeerRequest::Phase::kSending) {
       r.orphan = true;
       if (v.unacked > 0) --v.unacked;
     }
-  }
-  for (PeerRequest& r : peer) {
-    const bool data = r.kind == PeerRequest::Kind::kResyncWrite || r.kind == PeerRequest::Kind::kResyncDeallocate;
-    if (data && r.volume == v.index) r.of_ended_run = true;
   }
   for (const uint16_t slot : v.resync_durable) RefuseResyncWrite(v, slot);
   v.resync_durable.clear();
