@@ -259,6 +259,8 @@ export class MembershipSim {
       const newest = node.heard?.boot === heartbeat.boot ? node.heard.madeMs : Number.NEGATIVE_INFINITY;
       if (heartbeat.boot === this.#nodes[other(node.side)].boot) node.heard = { boot: heartbeat.boot, madeMs: Math.max(newest, datagram.madeMs) };
     }
+    // as long as no life of the peer has proven itself, another one takes its place in what is echoed, be it an old one
+    else if (node.heard?.boot !== heartbeat.boot && membershipView(node.state, this.#nowMs).boot === null) node.heard = null;
     const before = membershipView(node.state, this.#nowMs).peer;
     const report = datagram.report !== null && wantsReport(node.state, heartbeat) ? datagram.report : null;
     this.#step(node, { kind: 'packet', link: `l${link}`, heartbeat, report });
