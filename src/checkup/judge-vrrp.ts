@@ -1,11 +1,9 @@
 /** Virtual routers against this host: interfaces, and networks in which their addresses lie. Pure. */
 import type { KeyPath } from '../config/places.js';
-import { vrrpPartOf } from '../config/vrrp-types.js';
+import { ownerPriority, vrrpPartOf } from '../config/vrrp-types.js';
 import { isInNetwork } from '../shared/network.js';
 import { judgeInterface } from './judge-network.js';
 import type { Scene } from './scene.js';
-
-const ownerPriority = 255;
 
 export function judgeVrrp(scene: Scene): void {
   const { config, node, facts, report } = scene;

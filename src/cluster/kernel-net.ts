@@ -1,9 +1,10 @@
 /** The network of the kernel as virtual addresses need it (members/net.ts), over the native part and pure frames. */
 import type { Clock } from '../shared/clock.js';
-import { arpConflict, arpProbe, gratuitousArp, parseArp } from './arp.js';
+import { announceAddress } from './announce.js';
+import { arpConflict, arpProbe, parseArp } from './arp.js';
 import { etherTypeArp, etherTypeIpv6, ipv4Bytes, ipv6Bytes, macBytes, macText } from './frames.js';
 import type { Net, NetAddress, NetInterface, NewAddress } from './members/net.js';
-import { duplicateProbe, neighbourConflict, parseNeighbour, unsolicitedAdvertisement } from './ndp.js';
+import { duplicateProbe, neighbourConflict, parseNeighbour } from './ndp.js';
 import type { NativeNet, NetLink } from './net-native.js';
 
 /** Questions asked in the time given: one may be lost. */
@@ -92,18 +93,7 @@ export class KernelNet implements Net {
   }
 
   async announce(address: string, networkInterface: string): Promise<void> {
-    const link = this.#link(networkInterface);
-    const mac = macBytes(link.mac);
-    const four = ipv4Bytes(address);
-    const six = four === null ? ipv6Bytes(address) : null;
-    if (mac === null || link.loopback || (four === null && six === null)) return;
-    const frames = four !== null ? [gratuitousArp(mac, four, 'request'), gratuitousArp(mac, four, 'reply')] : six !== null ? [unsolicitedAdvertisement(mac, six)] : [];
-    const socket = this.#native.packetSocket({ index: link.index, etherType: four === null ? etherTypeIpv6 : etherTypeArp, ...(four === null ? { ndpOnly: true } : {}) }, () => {}, () => {});
-    try {
-      for (const frame of frames) socket.send(frame);
-    } finally {
-      socket.close();
-    }
+    announceAddress(this.#native, this.#link(networkInterface), address);
   }
 
   #link(name: string): NetLink {

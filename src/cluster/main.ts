@@ -31,8 +31,9 @@ import { loadNet, type NativeNet } from './net-native.js';
 import { PingTargets } from './ping.js';
 import { RecordWatch } from './record-watch.js';
 import { SelfFence } from './self-fence.js';
+import { placementGate } from './vrrp/gate.js';
 import { VrrpRuntime } from './vrrp/runtime.js';
-import { hasVrrp, placementGate, runVrrpAlone } from './vrrp-service.js';
+import { hasVrrp, runVrrpAlone } from './vrrp-service.js';
 import { WishesStore } from './wishes-store.js';
 
 /** EX_TEMPFAIL: whoever keeps the process alive starts the next one at once. */

@@ -4,27 +4,11 @@ import { vrrpPartOf } from '../config/vrrp-types.js';
 import { ClusterServer } from '../control/cluster-server.js';
 import type { Log } from '../shared/log.js';
 import { version } from '../shared/version.js';
-import type { Manager } from './manager.js';
 import { VrrpRuntime, type VrrpOptions } from './vrrp/runtime.js';
-import type { VolumeState } from './vrrp/types.js';
 
 /** Whether the section has an instance for this node. */
 export function hasVrrp(section: VrrpSection, node: string): boolean {
   return section.instances.some((instance) => vrrpPartOf(instance, node) !== null);
-}
-
-/**
- * What an instance is told of the group that it gates. Placement decides, with arbiter and all: VRRP never promotes. Serving is a group that is
- * started here and may serve; promotable one that placement wants here.
- */
-export function placementGate(manager: Pick<Manager, 'parts' | 'decision' | 'leaving' | 'mayServe'>, group: string): { state: VolumeState; reason: string } {
-  const runner = manager.parts.runners.find(({ config }) => config.name === group);
-  const placement = manager.decision.placements[group];
-  if (runner === undefined || manager.leaving) return { state: 'refused', reason: 'this node leaves the cluster' };
-  if (!manager.mayServe(group)) return { state: 'refused', reason: 'it is not known whether this node may serve' };
-  if (runner.state.phase === 'started') return { state: 'serving', reason: `group ${group} runs here` };
-  const here = placement?.node === manager.parts.node && !['failed', 'stop-failed'].includes(runner.state.phase);
-  return here ? { state: 'promotable', reason: `group ${group} is ${runner.state.phase} here` } : { state: 'refused', reason: placement?.why || 'it is not decided yet where it runs' };
 }
 
 export interface AloneOptions extends Omit<VrrpOptions, 'gate' | 'log'> {

@@ -9,7 +9,7 @@ import type { GroupConfig } from './cluster-types.js';
 import type { KeyPath } from './places.js';
 import { checkTogether } from './vrrp-relations.js';
 import { type FileVrrp, type FileVrrpInstance, type FileVrrpNotify, type FileVrrpTrack, trackKinds } from './vrrp-schema.js';
-import type { VrrpAddress, VrrpAnnounce, VrrpInstance, VrrpNodePart, VrrpNotify, VrrpScript, VrrpSection, VrrpSyncGroup, VrrpTracker } from './vrrp-types.js';
+import { ownerPriority, type VrrpAddress, type VrrpAnnounce, type VrrpInstance, type VrrpNodePart, type VrrpNotify, type VrrpScript, type VrrpSection, type VrrpSyncGroup, type VrrpTracker } from './vrrp-types.js';
 
 type Report = (finding: Finding) => void;
 
@@ -134,7 +134,7 @@ function checkVersion(file: FileVrrpInstance, instance: VrrpInstance, at: Place)
 
 function checkPreempt(file: FileVrrpInstance, instance: VrrpInstance, at: Place): void {
   const { conflict, warn } = findings(at.report);
-  const owner = Object.values(instance.nodes).some(({ priority }) => priority === 255);
+  const owner = Object.values(instance.nodes).some(({ priority }) => priority === ownerPriority);
   if (!instance.preempt && owner) conflict([...at.path, 'preempt'], 'the owner (priority 255) always preempts', 'Remove `preempt: no`, or lower the priority.');
   if (!instance.preempt && file['preempt-delay'] !== undefined) conflict([...at.path, 'preempt-delay'], 'preempt-delay without preemption does nothing', 'Remove one of the two.');
   const weighted = instance.track.findIndex(({ weight }) => weight !== 0);

@@ -3,7 +3,7 @@ import type { Finding } from './check.js';
 import { findings } from './cluster-check.js';
 import type { GroupConfig } from './cluster-types.js';
 import type { KeyPath } from './places.js';
-import type { VrrpInstance, VrrpSection, VrrpTracker } from './vrrp-types.js';
+import { ownerPriority, type VrrpInstance, type VrrpSection, type VrrpTracker } from './vrrp-types.js';
 
 type Report = (finding: Finding) => void;
 
@@ -68,7 +68,7 @@ function movesWith(tracker: VrrpTracker, best: number, next: number): boolean {
 function checkWeights(instance: VrrpInstance, report: Report): void {
   const { warn } = findings(report);
   const [best, next] = ranking(instance);
-  if (best === undefined || next === undefined || best.priority === 255 || best.priority === next.priority) return;
+  if (best === undefined || next === undefined || best.priority === ownerPriority || best.priority === next.priority) return;
   instance.track.forEach((tracker, index) => {
     if (movesWith(tracker, best.priority, next.priority)) return;
     const needed = best.priority - next.priority + 1;

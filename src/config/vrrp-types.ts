@@ -1,5 +1,8 @@
 /** `vrrp:` after defaults, for all nodes of the file: what drbdts-clusterd speaks VRRP with. Plain data; times in milliseconds. */
 
+/** The priority of a node whose own the addresses are. */
+export const ownerPriority = 255;
+
 /** What a weight means is keepalived's: 0 is a fault while down; above, it counts while up; below, while down; `reverse` the other way round. */
 export interface VrrpWeight {
   weight: number;
@@ -55,12 +58,16 @@ export interface VrrpAddress {
 }
 
 export interface VrrpAnnounce {
+  /** of the burst right after a takeover. */
   frames: number;
   /** between two frames. */
   gapMs: number;
+  /** a second burst so long after it; 0: none. */
   repeatAfterMs: number;
+  /** the same after another master with a lower priority was heard. */
   lowerFrames: number;
   lowerRepeatAfterMs: number;
+  /** announced again and again in this distance; 0: never. */
   refreshMs: number;
   refreshFrames: number;
 }

@@ -32,7 +32,7 @@ test('the address is where the volume is served, also when VRRP alone would have
     const refused = await router(cluster.other(first));
     assert.equal(refused.state, 'backup');
     assert.match(refused.gateState, /^refused: /);
-    assert.match(refused.priorityText, /-253 volume web/);
+    assert.match(refused.priorityText, /-253 group web/);
 
     // a planned move takes the address along; at no moment is it where the volume is not mounted
     let stray = '';

@@ -23,7 +23,7 @@ function configs(random: Random): VrrpConfig[] {
       addresses: [], password: null, transport: { kind: 'multicast', group: '224.0.0.18' }, pseudoHeader: true, acceptChecksum: 'either', addressMismatch: 'refuse',
       preempt: random.chance(0.75), preemptDelayMs: delayed ? random.of([0, intervalMs / 2, intervalMs * 3, intervalMs * 6]) : 0, startDelayMs: random.chance(0.1) ? random.between(0, 5) * intervalMs : 0,
       downAdverts, answerLower: random.chance(0.9), answerHigher: random.chance(0.1), ownerIgnoresAdverts: false,
-      announce: { frames: 5, repeatAfterMs: random.of([0, 5000]), lowerFrames: 5, lowerRepeatAfterMs: 0, refreshMs: random.of([0, 3000]), refreshFrames: 1 }, volume: null,
+      announce: { frames: 5, repeatAfterMs: random.of([0, 5000]), lowerFrames: 5, lowerRepeatAfterMs: 0, refreshMs: random.of([0, 3000]), refreshFrames: 1 }, gate: null,
     };
   });
 }

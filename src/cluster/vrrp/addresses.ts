@@ -3,10 +3,8 @@
  * are done when they return. Decides nothing: the machine says when.
  */
 import type { Log } from '../../shared/log.js';
-import { gratuitousArp } from '../arp.js';
-import { etherTypeArp, etherTypeIpv6, ipv4Bytes, ipv6Bytes, macBytes } from '../frames.js';
+import { announceAddress } from '../announce.js';
 import { broadcastOf } from '../members/subnet.js';
-import { unsolicitedAdvertisement } from '../ndp.js';
 import type { NativeNet, NetAddress, NetLink } from '../net-native.js';
 
 export interface HeldAddress {
@@ -39,10 +37,6 @@ export class Addresses {
 
   constructor(options: AddressesOptions) {
     this.#options = options;
-  }
-
-  get held(): boolean {
-    return this.#held;
   }
 
   /** At the start: what a former process has left behind goes, as another node may have it by now. */
@@ -187,20 +181,11 @@ export class Addresses {
     }
   }
 
-  #announceOne({ family, address }: HeldAddress, link: NetLink | undefined): void {
-    const mac = link === undefined ? null : macBytes(link.mac);
-    if (link === undefined || mac === null || link.loopback) return;
-    const four = ipv4Bytes(address);
-    const six = ipv6Bytes(address);
-    const frames = family === 4 && four !== null ? [gratuitousArp(mac, four, 'request'), gratuitousArp(mac, four, 'reply')] : six !== null ? [unsolicitedAdvertisement(mac, six)] : [];
+  #announceOne({ address }: HeldAddress, link: NetLink | undefined): void {
+    if (link === undefined) return;
     const { net, log, name } = this.#options;
     try {
-      const socket = net.packetSocket({ index: link.index, etherType: family === 4 ? etherTypeArp : etherTypeIpv6, ...(family === 6 ? { ndpOnly: true } : {}) }, () => {}, () => {});
-      try {
-        for (const frame of frames) socket.send(frame);
-      } finally {
-        socket.close();
-      }
+      announceAddress(net, link, address);
     } catch (error) {
       log.warn(`${name}: ${address} could not be announced on ${link.name}: ${(error as Error).message}`);
     }

@@ -8,14 +8,13 @@
  * The sum of version 2 covers the whole message. That of version 3 covers a pseudo header as well; over IPv4 there are two schools, see
  * `VrrpConfig.pseudoHeader`.
  */
+import { ownerPriority } from '../../config/vrrp-types.js';
 import { checksum, concat, equal, ipv4Bytes, ipv4Text, ipv6Bytes, ipv6Text } from '../frames.js';
 import type { Advert, RejectReason, VrrpConfig } from './types.js';
 
 export const vrrpProtocol = 112;
 export const authenticationHeader = 51;
 export const vrrpHops = 255;
-/** TOS and traffic class of adverts: internetwork control. */
-export const vrrpTos = 0xc0;
 const headBytes = 8;
 const authBytes = 8;
 /** An Ethernet frame is never shorter; what is after the message may be padding. */
@@ -87,12 +86,6 @@ export function advertisedAddresses(config: VrrpConfig): string[] {
   return config.addresses.filter((each) => each.advertised).map((each) => each.address);
 }
 
-/** Most addresses one advert can name on a link of this MTU. */
-export function mostAddresses(config: Pick<VrrpConfig, 'family' | 'version'>, mtu: number): number {
-  const room = mtu - (config.family === 4 ? 20 : 40) - headBytes - (config.version === 2 ? authBytes : 0);
-  return Math.max(0, Math.min(255, Math.floor(room / (config.family === 4 ? 4 : 16))));
-}
-
 /**
  * The message (without IP header). `source` and `destination` go into the sum of version 3 only: with unicast it is one message per peer.
  * RangeError for an address, VRID, priority or interval that has no place in it: the configuration has checked them.
@@ -118,38 +111,6 @@ export function encodeAdvert(config: VrrpConfig, priority: number, source: strin
   return message;
 }
 
-/** The whole IP packet, for AF_PACKET and for judges of frames. `identification` is of IPv4. */
-export function ipPacket(family: 4 | 6, source: string, destination: string, payload: Uint8Array, hops = vrrpHops, identification = 0): Uint8Array {
-  const from = addressBytes(source, family);
-  const to = addressBytes(destination, family);
-  if (family === 6) {
-    const head = [0x60 | (vrrpTos >> 4), (vrrpTos & 0xf) << 4, 0, 0, payload.length >> 8, payload.length & 0xff, vrrpProtocol, hops];
-    return concat(head, from, to, payload);
-  }
-  const length = 20 + payload.length;
-  const head = concat([0x45, vrrpTos, length >> 8, length & 0xff, (identification >> 8) & 0xff, identification & 0xff, 0, 0, hops, vrrpProtocol, 0, 0], from, to);
-  const sum = checksum(head);
-  head[10] = sum >> 8;
-  head[11] = sum & 0xff;
-  return concat(head, payload);
-}
-
-/** Takes an IPv4 packet apart, as a raw IPv4 socket gives it; options are allowed, fragments and a wrong header are not. */
-export function splitIpv4(packet: Uint8Array): Received | Refused {
-  const headLength = ((packet[0] ?? 0) & 0xf) * 4;
-  if (packet.length < 20 || (packet[0] ?? 0) >> 4 !== 4 || headLength < 20 || headLength > packet.length) return refused('not IP', `${packet.length} bytes that are no IPv4 packet`);
-  const total = ((packet[2] ?? 0) << 8) | (packet[3] ?? 0);
-  if (total < headLength || total > packet.length) return refused('length', `the IP header speaks of ${total} bytes, ${packet.length} came in`);
-  if ((((packet[6] ?? 0) << 8) | (packet[7] ?? 0)) & 0x3fff) return refused('not IP', 'a fragment: an advert fits into one packet');
-  return {
-    protocol: packet[9] ?? 0,
-    source: ipv4Text(packet.subarray(12, 16)),
-    destination: ipv4Text(packet.subarray(16, 20)),
-    ttl: packet[8] ?? 0,
-    payload: packet.slice(headLength, total),
-  };
-}
-
 /** VRID of a payload before anything else is looked at, to find the instance; null: too short, or hidden behind an authentication header. */
 export function vridOf(received: Received): number | null {
   return received.protocol === vrrpProtocol && received.payload.length >= 2 ? (received.payload[1] ?? 0) : null;
@@ -161,8 +122,7 @@ function checkTtl(config: VrrpConfig, received: Received): Refused | null {
     return received.ttl === vrrpHops ? null : refused('ttl', `${hops} ${received.ttl} instead of ${vrrpHops}: the packet came through a router`);
   const peer = config.transport.peers.find((each) => each.address === received.source);
   const low = peer?.minTtl ?? 0;
-  const high = peer?.maxTtl ?? 255;
-  return received.ttl >= low && received.ttl <= high ? null : refused('ttl', `${hops} ${received.ttl} is not in ${low} to ${high}`);
+  return received.ttl >= low ? null : refused('ttl', `${hops} ${received.ttl} is below ${low}: the packet came from farther away than allowed`);
 }
 
 function checkDestination(config: VrrpConfig, received: Received): Refused | null {
@@ -198,7 +158,7 @@ function checkAddresses(config: VrrpConfig, priority: number, theirs: readonly s
   if (same) return { refusal: null, note: null };
   const text = `its addresses are ${theirs.join(', ') || 'none'}, here ${ours.join(', ') || 'none'} are configured`;
   // RFC 3768 §7.1: the owner of the addresses is believed.
-  return config.addressMismatch === 'refuse' && priority !== 255 ? { refusal: refused('address list', text), note: null } : { refusal: null, note: text };
+  return config.addressMismatch === 'refuse' && priority !== ownerPriority ? { refusal: refused('address list', text), note: null } : { refusal: null, note: text };
 }
 
 /**

@@ -3,7 +3,8 @@
  * sentences with times, and what will not work as it was meant. Pure.
  */
 import { isHigherAddress, passwordBytes } from './codec.js';
-import { effectivePriority, masterDownMs, ownerPriority, priorityText, skewMs } from './rules.js';
+import { effectivePriority, masterDownMs, priorityText, skewMs } from './rules.js';
+import { ownerPriority } from '../../config/vrrp-types.js';
 import { contribution, type TrackUse } from './track.js';
 import type { PriorityTerm, VrrpConfig, VrrpState } from './types.js';
 
@@ -141,10 +142,10 @@ class Explainer {
       `If ${master.node} is stopped: ${next.node} is master ${seconds(this.#skew(next, master))} later.`,
     );
     for (const other of this.nodes.filter((each) => each !== master)) this.lines.push(`If ${other.node} dies: the addresses stay on ${master.node}${this.nodes.length === 2 ? ', and nobody could take over from it' : ''}.`);
-    const { volume } = master.config;
-    if (volume !== null) {
-      const consequence = volume.weight === 0 ? 'it is in fault' : `its priority is lowered by ${-volume.weight}`;
-      this.lines.push(`The addresses are held only where ${volume.name} is served; a node that may not promote it: ${consequence}. VRRP never promotes it.`);
+    const { gate } = master.config;
+    if (gate !== null) {
+      const consequence = gate.weight === 0 ? 'it is in fault' : `its priority is lowered by ${-gate.weight}`;
+      this.lines.push(`The addresses are held only where the group ${gate.group} is served; a node that may not serve it: ${consequence}. VRRP never moves the group.`);
     }
   }
 

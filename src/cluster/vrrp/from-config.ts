@@ -40,7 +40,7 @@ function machineConfig(instance: VrrpInstance, node: string): VrrpConfig | null 
     transport:
       unicast === null
         ? { kind: 'multicast', group: instance.multicastGroup }
-        : { kind: 'unicast', peers: part.peers.map((address) => ({ address, minTtl: unicast.minTtl, maxTtl: null })), ttl: unicast.ttl, checkSource: unicast.checkSource },
+        : { kind: 'unicast', peers: part.peers.map((address) => ({ address, minTtl: unicast.minTtl })), ttl: unicast.ttl, checkSource: unicast.checkSource },
     pseudoHeader: instance.pseudoHeader,
     acceptChecksum: instance.acceptChecksum,
     addressMismatch: instance.addressMismatch,
@@ -52,7 +52,7 @@ function machineConfig(instance: VrrpInstance, node: string): VrrpConfig | null 
     answerHigher: instance.answerHigher,
     ownerIgnoresAdverts: instance.ownerIgnoresAdverts,
     announce: { frames, repeatAfterMs, lowerFrames, lowerRepeatAfterMs, refreshMs, refreshFrames },
-    volume: gate === null ? null : { name: gate.group, weight: gate.weight },
+    gate,
   };
 }
 
@@ -93,7 +93,7 @@ export function trackRules(section: VrrpSection, own: readonly OwnInstance[]): T
     }
     if (kind !== 'process') return { kind, name };
     const tracker = trackers.find((one) => one.kind === 'process' && one.process === name);
-    return { kind, name, quorum: tracker?.kind === 'process' ? tracker.quorum : 1, quorumMax: null };
+    return { kind, name, quorum: tracker?.kind === 'process' ? tracker.quorum : 1 };
   });
 }
 

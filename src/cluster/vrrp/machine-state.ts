@@ -1,7 +1,8 @@
 /** What the machine remembers of one instance, and what follows from it without an event. Pure. */
 import { heardNobody, type HearingState } from './hearing.js';
-import { effectivePriority, ownerPriority } from './rules.js';
-import type { Fault, PriorityTerm, TrackResult, VolumeState, VrrpConfig, VrrpSnapshot, VrrpState } from './types.js';
+import { effectivePriority } from './rules.js';
+import { ownerPriority } from '../../config/vrrp-types.js';
+import type { Fault, GateState, PriorityTerm, TrackResult, VrrpConfig, VrrpSnapshot, VrrpState } from './types.js';
 
 export interface MachineState {
   readonly phase: VrrpState;
@@ -11,9 +12,8 @@ export interface MachineState {
   readonly grouped: boolean;
   readonly started: boolean;
   readonly source: string | null;
-  readonly base: number;
   readonly tracked: TrackResult;
-  readonly volume: { readonly state: VolumeState; readonly reason: string } | null;
+  readonly gate: { readonly state: GateState; readonly reason: string } | null;
   readonly groupFault: { readonly member: string; readonly quiet: boolean } | null;
   /** Master_Down ended; the rest of the group has to agree. */
   readonly wants: boolean;
@@ -45,33 +45,33 @@ export interface MachineState {
 /** Before `start`. `grouped`: it is a member of a sync group and driven by sync.ts. */
 export function initialMachine(config: VrrpConfig, nowMs: number, grouped = false): MachineState {
   return {
-    phase: 'initialize', sinceMs: nowMs, reason: 'not started', grouped, started: false, source: null, base: config.priority,
-    tracked: { terms: [], faults: [] }, volume: null, groupFault: null, wants: false, downAtMs: null, preemptAtMs: null, startAtMs: null,
+    phase: 'initialize', sinceMs: nowMs, reason: 'not started', grouped, started: false, source: null,
+    tracked: { terms: [], faults: [] }, gate: null, groupFault: null, wants: false, downAtMs: null, preemptAtMs: null, startAtMs: null,
     heardUntilMs: nowMs, listened: false, master: null, masterPriority: null, masterIntervalMs: config.intervalMs, keptMs: null,
     lastSentMs: Number.NEGATIVE_INFINITY, answeredMs: Number.NEGATIVE_INFINITY, contentionMs: Number.NEGATIVE_INFINITY, burst: null, refreshAtMs: null,
     held: false, shownPriority: config.priority, quiet: false, hearing: heardNobody, stats: { worstSilenceMs: 0, worstSilencePart: 0, worstOwnGapMs: 0, becameMaster: 0, lapses: 0 },
   };
 }
 
-/** Terms of the effective priority, those of trackers and that of the volume. */
+/** Terms of the effective priority, those of trackers and that of the gate. */
 export function termsOf(config: VrrpConfig, state: MachineState): PriorityTerm[] {
-  const volume = config.volume !== null && config.volume.weight !== 0 && state.volume?.state === 'refused' ? [{ value: config.volume.weight, from: `volume ${config.volume.name}` }] : [];
-  return [...state.tracked.terms, ...volume];
+  const gate = config.gate !== null && config.gate.weight !== 0 && state.gate?.state === 'refused' ? [{ value: config.gate.weight, from: `group ${config.gate.group}` }] : [];
+  return [...state.tracked.terms, ...gate];
 }
 
 /** The priority that counts now. */
 export function priorityOf(config: VrrpConfig, state: MachineState): number {
-  return effectivePriority(state.base, termsOf(config, state)).value;
+  return effectivePriority(config.priority, termsOf(config, state)).value;
 }
 
 /** Own faults: those of the sync group are not among them. */
 export function ownFaults(config: VrrpConfig, state: MachineState): Fault[] {
   const faults = [...state.tracked.faults];
   if (state.source === null) faults.push({ text: `interface ${config.interface} has no IPv${config.family} address to send from`, quiet: false });
-  if (config.volume !== null) {
-    if (state.volume === null) faults.push({ text: `volume ${config.volume.name}: nothing is known of it yet`, quiet: true });
-    else if (state.volume.state === 'refused' && (config.volume.weight === 0 || state.base === ownerPriority))
-      faults.push({ text: `volume ${config.volume.name} may not be promoted here: ${state.volume.reason}`, quiet: false });
+  if (config.gate !== null) {
+    if (state.gate === null) faults.push({ text: `group ${config.gate.group}: nothing is known of it yet`, quiet: true });
+    else if (state.gate.state === 'refused' && (config.gate.weight === 0 || config.priority === ownerPriority))
+      faults.push({ text: `group ${config.gate.group} may not be served here: ${state.gate.reason}`, quiet: false });
   }
   return faults;
 }

@@ -9,15 +9,16 @@
  *
  *   initialize  not started, or waits for its start delay; adverts are counted and otherwise ignored
  *   backup      holds no address; each advert that keeps it restarts Master_Down
- *   master      adverts go out; the addresses are held (with a volume: only while it is served here)
+ *   master      adverts go out; the addresses are held (with a gate: only while its group is served here)
  *   fault       something that is tracked is down; never master
  *
  * The addresses are dropped before anything tells another node that it may take them.
  */
 import { rejected, taken } from './hearing.js';
 import { type MachineState, ownFaults, priorityOf } from './machine-state.js';
-import { ownerPriority, type Rules, standardRules } from './rules.js';
-import type { Fault, VolumeState, VrrpAction, VrrpConfig, VrrpEvent, VrrpState } from './types.js';
+import { type Rules, standardRules } from './rules.js';
+import { ownerPriority } from '../../config/vrrp-types.js';
+import type { Fault, GateState, VrrpAction, VrrpConfig, VrrpEvent, VrrpState } from './types.js';
 
 /** Bursts that answer other masters come at most that often. */
 const contentionEveryMs = 1000;
@@ -104,7 +105,7 @@ class Step {
   /** Takes and announces the addresses if they may be held, drops them if not. */
   holdAddresses(reason: string): void {
     const { config, nowMs, state } = this;
-    const may = state.phase === 'master' && (config.volume === null || state.volume?.state === 'serving');
+    const may = state.phase === 'master' && (config.gate === null || state.gate?.state === 'serving');
     if (!may && state.held) {
       this.actions.push({ kind: 'dropAddresses', reason });
       this.set({ held: false, burst: null, refreshAtMs: null });
@@ -208,7 +209,7 @@ class Step {
       return;
     }
     this.set({ hearing: taken(state.hearing, source, priority, receivedMs) });
-    if (config.ownerIgnoresAdverts && state.base === ownerPriority) return;
+    if (config.ownerIgnoresAdverts && config.priority === ownerPriority) return;
     if (state.phase === 'backup') this.advertAsBackup(source, priority, intervalMs, receivedMs);
     else if (state.phase === 'master') this.advertAsMaster(source, priority, intervalMs, receivedMs);
   }
@@ -290,23 +291,14 @@ class Step {
     this.settle();
   }
 
-  volume(state: VolumeState, reason: string): void {
-    const { volume } = this.config;
-    if (volume === null) return;
-    const before = this.state.volume?.state;
-    this.set({ volume: { state, reason } });
+  gate(state: GateState, reason: string): void {
+    const { gate } = this.config;
+    if (gate === null) return;
+    const before = this.state.gate?.state;
+    this.set({ gate: { state, reason } });
     this.settle();
     const serving = state === 'serving';
-    if (before !== state && this.state.held !== serving) this.holdAddresses(serving ? 'the volume is served here' : `volume ${volume.name}: ${reason}`);
-  }
-
-  /** Another configuration of the same instance: no transition for what the old one allowed as well. */
-  configured(): void {
-    this.set({ base: this.config.priority });
-    this.settle();
-    if (this.state.phase !== 'master') return;
-    this.advertise(true);
-    this.holdAddresses('another configuration');
+    if (before !== state && this.state.held !== serving) this.holdAddresses(serving ? `group ${gate.group} is served here` : `group ${gate.group}: ${reason}`);
   }
 
   stop(): void {
@@ -344,20 +336,13 @@ class Step {
         this.set({ source: event.source });
         this.settle();
         break;
-      case 'volume':
-        this.volume(event.state, event.reason);
+      case 'gate':
+        this.gate(event.state, event.reason);
         break;
       case 'addressesLost':
         if (!this.state.held) break;
         this.log('warn', `addresses are held again: ${event.reason}`);
         this.holdAddresses(event.reason);
-        break;
-      case 'priority':
-        this.set({ base: event.base });
-        this.settle();
-        break;
-      case 'configured':
-        this.configured();
         break;
       case 'permitted':
         if (this.state.phase === 'backup' && this.state.wants) this.toMaster('the whole group is without a master');

@@ -28,7 +28,6 @@ export interface NotifierOptions {
   readonly timeoutMs: number;
   readonly nowMs: () => number;
   readonly log: Pick<Log, 'info' | 'warn' | 'error'>;
-  readonly changed: () => void;
 }
 
 const keys: Readonly<Record<NotifyState, keyof VrrpNotify>> = { MASTER: 'master', BACKUP: 'backup', FAULT: 'fault', STOP: 'stop', MASTER_RX_LOWER_PRI: 'masterRxLowerPri' };
@@ -108,7 +107,7 @@ export class Notifier {
   }
 
   async #run(script: string, command: string, args: readonly string[]): Promise<void> {
-    const { name, notify, timeoutMs, nowMs, log, changed } = this.#options;
+    const { name, notify, timeoutMs, nowMs, log } = this.#options;
     const begin = nowMs();
     const user = await asUser(notify.user);
     const result =
@@ -121,7 +120,6 @@ export class Notifier {
     this.#results.set(script, { script, command, user: notify.user, exitCode: result.exitCode, output: output.slice(-outputMax), tookMs });
     this.#waiting -= 1;
     if (result.exitCode !== 0) log.warn(`${name}: ${script} (${command}) ended with ${result.exitCode}: ${output.slice(-outputMax)}`);
-    changed();
   }
 
   #line(text: string): void {

@@ -1,8 +1,7 @@
 /** The numbers of VRRP: timers, who is better, effective priority. Pure; the machine asks here for everything that is a formula. */
+import { ownerPriority } from '../../config/vrrp-types.js';
 import { isHigherAddress } from './codec.js';
 import type { PriorityTerm, VrrpConfig } from './types.js';
-
-export const ownerPriority = 255;
 
 /** How often the machine wants a `tick` at least, in ms. */
 export function tickMs(config: Pick<VrrpConfig, 'intervalMs'>): number {

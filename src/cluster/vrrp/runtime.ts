@@ -19,7 +19,7 @@ import { statusOf } from './status.js';
 import { initialSync, type SyncConfig, type SyncState, syncStep } from './sync.js';
 import { initialTrack, type TrackEvent, type TrackRule, trackResult, type TrackState, trackStep } from './track.js';
 import { Trackers } from './trackers.js';
-import type { VolumeState, VrrpEvent } from './types.js';
+import type { GateState, VrrpEvent } from './types.js';
 import { Unit } from './unit.js';
 
 export interface VrrpOptions {
@@ -32,7 +32,7 @@ export interface VrrpOptions {
   /** of notify scripts; 0 none. */
   readonly handlerTimeoutMs: number;
   /** what the placement says of a group here. */
-  readonly gate: (group: string) => { state: VolumeState; reason: string };
+  readonly gate: (group: string) => { state: GateState; reason: string };
 }
 
 /** Instances that move together, with their own scripts. */
@@ -63,13 +63,15 @@ export class VrrpRuntime {
   #lookedMs = 0;
   readonly #lostMs = new Map<string, number>();
   readonly #interfaces = new Map<string, string>();
+  /** why an instance can not receive adverts, by name: it must not take that for silence. */
+  readonly #deaf = new Map<string, string>();
 
   constructor(options: VrrpOptions) {
     const { section, node, net, log, clock, handlerTimeoutMs } = options;
     const own = ownInstances(section, node);
     const nowMs = (): number => clock.nowMs();
     this.#options = options;
-    this.units = own.map((each) => new Unit({ own: each, net, log, handlerTimeoutMs, nowMs, changed: () => {} }));
+    this.units = own.map((each) => new Unit({ own: each, net, log, handlerTimeoutMs, nowMs }));
     this.#rules = trackRules(section, own);
     this.#track = initialTrack(this.#rules);
     this.#trackers = new Trackers({ section, rules: this.#rules, clock, onEvent: (event) => this.#tracked(event) });
@@ -77,7 +79,7 @@ export class VrrpRuntime {
       const members = own.filter((each) => instances.includes(each.instance.name)).map(({ config }) => config);
       if (members.length === 0) return [];
       const config = { name, members };
-      return [{ config, state: initialSync(config, clock.nowMs()), notifier: new Notifier({ type: 'GROUP', name, notify, timeoutMs: handlerTimeoutMs, nowMs, log, changed: () => {} }) }];
+      return [{ config, state: initialSync(config, clock.nowMs()), notifier: new Notifier({ type: 'GROUP', name, notify, timeoutMs: handlerTimeoutMs, nowMs, log }) }];
     });
     for (const { config } of own) if (this.#groupOf(config.name) === null) this.#solo.set(config.name, initialMachine(config, clock.nowMs()));
   }
@@ -120,7 +122,7 @@ export class VrrpRuntime {
       const text = `${state}: ${reason}`;
       if (this.#gates.get(unit.name) === text) continue;
       this.#gates.set(unit.name, text);
-      this.#feed(unit, { kind: 'volume', state, reason });
+      this.#feed(unit, { kind: 'gate', state, reason });
     }
   }
 
@@ -216,8 +218,10 @@ export class VrrpRuntime {
       const { config } = unit.own;
       if (unit.index !== index || config.family !== family || config.vrid !== vrid) continue;
       const decoded = decodeAdvert(config, received);
-      if (decoded.ok) this.#feed(unit, { kind: 'advert', receivedMs, advert: decoded.advert });
-      else this.#feed(unit, { kind: 'rejected', receivedMs, source, reason: decoded.reason, text: decoded.text });
+      if (decoded.ok) {
+        unit.noted(source, decoded.notes);
+        this.#feed(unit, { kind: 'advert', receivedMs, advert: decoded.advert });
+      } else this.#feed(unit, { kind: 'rejected', receivedMs, source, reason: decoded.reason, text: decoded.text });
       // a timer may end earlier or later now
       if (this.#running) this.#plan();
     }
@@ -236,7 +240,9 @@ export class VrrpRuntime {
 
   #tellTracked(unit: Unit): void {
     const { uses, weightless, config } = unit.own;
-    this.#feed(unit, { kind: 'tracked', result: trackResult(uses, this.#track, config.priority, weightless) });
+    const { terms, faults } = trackResult(uses, this.#track, config.priority, weightless);
+    const deaf = this.#deaf.get(unit.name);
+    this.#feed(unit, { kind: 'tracked', result: { terms, faults: deaf === undefined ? faults : [...faults, { text: `adverts can not be received on ${config.interface}: ${deaf}`, quiet: false }] } });
   }
 
   /** Something about interfaces or addresses has changed. */
@@ -294,14 +300,22 @@ export class VrrpRuntime {
       socket.close();
       this.#sockets.delete(key);
     }
+    const problems = new Map<string, string>();
     for (const [key, { index, family, groups }] of wanted) {
       if (this.#sockets.has(key)) continue;
       try {
         const socket = this.#options.net.vrrpSocket({ index, family, groups }, (packet) => this.#packet(index, family, packet), (error) => this.#options.log.warn(`vrrp: ${error.message}`));
         this.#sockets.set(key, { socket, groups: groups.join() });
       } catch (error) {
-        this.#options.log.error(`vrrp: ${(error as Error).message}`);
+        problems.set(key, (error as Error).message);
       }
+    }
+    for (const unit of this.units) {
+      const problem = problems.get(keyOf(unit));
+      if (problem === this.#deaf.get(unit.name)) continue;
+      if (problem === undefined) this.#deaf.delete(unit.name);
+      else this.#deaf.set(unit.name, problem);
+      if (this.#running) this.#tellTracked(unit);
     }
   }
 }

@@ -42,7 +42,7 @@ function phaseOf(states: readonly MachineState[]): GroupPhase {
   return states.every((each) => each.phase === 'master') ? 'master' : 'backup';
 }
 
-/** One event for one member, or for all (`member` null: tick, start, stop, volume). What follows for the others is in the same answer. */
+/** One event for one member, or for all (`member` null: tick, start, stop, gate). What follows for the others is in the same answer. */
 export function syncStep(config: SyncConfig, state: SyncState, member: string | null, event: VrrpEvent, nowMs: number, rules: Rules = standardRules): SyncStepped {
   const members: Record<string, MachineState> = { ...state.members };
   const actions: SyncStepped['actions'] = [];

@@ -10,7 +10,7 @@
  *
  * A file adds its number times the weight; with weight 0 any number but 0 is a fault, and so is a product of -254 or less.
  */
-import { ownerPriority } from './rules.js';
+import { ownerPriority } from '../../config/vrrp-types.js';
 import type { Fault, PriorityTerm, TrackResult } from './types.js';
 
 export type TrackKind = 'script' | 'interface' | 'process' | 'file';
@@ -25,9 +25,8 @@ export interface ScriptRule {
 export interface ProcessRule {
   kind: 'process';
   name: string;
-  /** up while at least `quorum` and at most `quorumMax` (null: any number) run. */
+  /** up while at least so many run. */
   quorum: number;
-  quorumMax: number | null;
 }
 export type TrackRule = ScriptRule | ProcessRule | { kind: 'interface'; name: string } | { kind: 'file'; name: string };
 
@@ -81,8 +80,7 @@ function next(rule: TrackRule, before: Tracked, event: TrackEvent): Tracked {
   }
   if (event.kind === 'interface') return { ...before, up: event.up, detail: event.detail };
   if (event.kind === 'process' && rule.kind === 'process') {
-    const up = event.running >= rule.quorum && (rule.quorumMax === null || event.running <= rule.quorumMax);
-    return { ...before, up, count: event.running, detail: `${event.running} running` };
+    return { ...before, up: event.running >= rule.quorum, count: event.running, detail: `${event.running} running` };
   }
   if (event.kind === 'file') return { ...before, up: event.value === null ? null : event.value === 0, count: event.value ?? 0, detail: event.value === null ? event.detail : `number ${event.value}` };
   return before;

@@ -12,6 +12,7 @@
  *   3. After a pause the first event is `advertised` with the thread's newest time of sending. Without it the machine takes mastership for lapsed.
  *   4. Actions are carried out in their order, each finished before the next.
  */
+import type { VrrpAnnounce } from '../../config/vrrp-types.js';
 
 export type VrrpState = 'initialize' | 'backup' | 'master' | 'fault';
 
@@ -26,24 +27,12 @@ export interface VirtualAddress {
 
 export interface UnicastPeer {
   address: string;
-  /** bounds of TTL or hop limit of what this peer sends; null: not looked at. */
+  /** lowest TTL or hop limit of what this peer sends; null: not looked at. */
   minTtl: number | null;
-  maxTtl: number | null;
 }
 
-/** keepalived's garp_*; frames are per address, ARP or neighbour advertisement alike. */
-export interface AnnounceConfig {
-  /** frames of the burst right after a takeover. */
-  frames: number;
-  /** a second burst so long after it; 0: none. */
-  repeatAfterMs: number;
-  /** the same after another master with a lower priority was heard. */
-  lowerFrames: number;
-  lowerRepeatAfterMs: number;
-  /** announced again and again in this distance; 0: never. */
-  refreshMs: number;
-  refreshFrames: number;
-}
+/** keepalived's garp_*; frames are per address, ARP or neighbour advertisement alike. The gap between them is the carrier's. */
+export type AnnounceConfig = Omit<VrrpAnnounce, 'gapMs'>;
 
 export interface VrrpConfig {
   name: string;
@@ -83,16 +72,16 @@ export interface VrrpConfig {
   ownerIgnoresAdverts: boolean;
   announce: AnnounceConfig;
   /**
-   * The volume the addresses stand for. They are held only while it is served here. If it may not be promoted, its weight (negative) goes into the
+   * The group the addresses stand for. They are held only while it is served here. If it may not be served here, the weight (negative) goes into the
    * effective priority; 0: fault.
    */
-  volume: { name: string; weight: number } | null;
+  gate: { group: string; weight: number } | null;
 }
 
 /** A part of the effective priority, in the form it is printed: `-20 script chk_nginx`. The base is the first. */
 export interface PriorityTerm {
   value: number;
-  /** `base`, `script chk_nginx`, `interface eth1`, `process nginx`, `file load`, `volume r0`. */
+  /** `base`, `script chk_nginx`, `interface eth1`, `process nginx`, `file load`, `group web`. */
   from: string;
 }
 
@@ -109,8 +98,8 @@ export interface TrackResult {
   faults: readonly Fault[];
 }
 
-/** Can the volume be served here? `promotable`: if it is asked for. `serving`: it is Primary here and in use. `refused`: it may not be promoted now. */
-export type VolumeState = 'promotable' | 'serving' | 'refused';
+/** Can the group be served here? `promotable`: placement wants it here. `serving`: it is started here. `refused`: it may not be served here now. */
+export type GateState = 'promotable' | 'serving' | 'refused';
 
 export interface Advert {
   source: string;
@@ -149,13 +138,9 @@ export type VrrpEvent =
   | { kind: 'advertised'; lastMs: number; longestGapMs: number }
   | { kind: 'tracked'; result: TrackResult }
   | { kind: 'source'; source: string | null }
-  | { kind: 'volume'; state: VolumeState; reason: string }
+  | { kind: 'gate'; state: GateState; reason: string }
   /** an address was taken away by somebody else, or the link came back: hold and announce again. */
   | { kind: 'addressesLost'; reason: string }
-  /** the administrator changed the base priority. */
-  | { kind: 'priority'; base: number }
-  /** the configuration given with this event is another one (same name, interface, VRID, version): goes on as it was. Addresses that are not in it any more are the carrier's to drop. */
-  | { kind: 'configured' }
   /** of sync.ts only: all members want to be master; another member is not master any more; another member is in fault, or all are well again. */
   | { kind: 'permitted' }
   | { kind: 'groupYields'; member: string }

@@ -5,7 +5,7 @@ import { Addresses, type HeldAddress } from './addresses.js';
 import { encodeAdvert } from './codec.js';
 import { addressSeconds, leaseMs, type OwnInstance } from './from-config.js';
 import { Notifier, type NotifyState } from './notify.js';
-import { ownerPriority } from './rules.js';
+import { ownerPriority } from '../../config/vrrp-types.js';
 import type { VrrpAction } from './types.js';
 
 export interface UnitOptions {
@@ -14,7 +14,6 @@ export interface UnitOptions {
   readonly log: Pick<Log, 'info' | 'warn' | 'error'>;
   readonly handlerTimeoutMs: number;
   readonly nowMs: () => number;
-  readonly changed: () => void;
 }
 
 type Advertise = Extract<VrrpAction, { kind: 'advertise' }>;
@@ -40,11 +39,12 @@ export class Unit {
   /** what runs now, null for nothing. */
   #advertise: Advertise | null = null;
   #complained = '';
+  #noted = '';
   /** longest gap between own adverts that the machine was not told of yet. */
   #gapMs = 0;
 
   constructor(options: UnitOptions) {
-    const { own, net, log, nowMs, changed } = options;
+    const { own, net, log, nowMs } = options;
     const { instance, config } = own;
     this.own = own;
     this.#options = options;
@@ -54,7 +54,7 @@ export class Unit {
       validSeconds: addressSeconds(config),
       gapMs: instance.announce.gapMs,
     });
-    this.notifier = new Notifier({ type: 'INSTANCE', name: instance.name, notify: instance.notify, timeoutMs: options.handlerTimeoutMs, nowMs, log, changed });
+    this.notifier = new Notifier({ type: 'INSTANCE', name: instance.name, notify: instance.notify, timeoutMs: options.handlerTimeoutMs, nowMs, log });
   }
 
   get name(): string {
@@ -65,9 +65,6 @@ export class Unit {
   }
   get index(): number {
     return this.#index;
-  }
-  get advertising(): boolean {
-    return this.#advertise !== null;
   }
 
   /** Where adverts can be sent from now; `virtual`: addresses of instances, which are no source. True when something changed. */
@@ -104,6 +101,13 @@ export class Unit {
     const own = usable.filter(({ address, validSeconds }) => !virtual.has(address) || (owner && validSeconds === null));
     const found = family === 4 ? own[0] : own.find(({ address }) => /^fe[89ab]/i.test(address));
     return found?.address ?? null;
+  }
+
+  /** What differs in an advert that is taken all the same; said once for as long as it is the same. */
+  noted(source: string, notes: readonly string[]): void {
+    const text = notes.length === 0 ? '' : `${source}: ${notes.join('; ')}`;
+    if (text !== '' && text !== this.#noted) this.#options.log.warn(`vrrp ${this.name}: ${text}`);
+    this.#noted = text;
   }
 
   /** What the sending thread did last, for the machine; null when it does nothing. */

@@ -8,7 +8,7 @@ export function vrrpConfig(change: Partial<VrrpConfig> = {}): VrrpConfig {
     password: null, transport: { kind: 'multicast', group: '224.0.0.18' }, pseudoHeader: true, acceptChecksum: 'either', addressMismatch: 'refuse',
     preempt: true, preemptDelayMs: 0, startDelayMs: 0, downAdverts: 3, answerLower: true, answerHigher: false, ownerIgnoresAdverts: false,
     announce: { frames: 5, repeatAfterMs: 5000, lowerFrames: 5, lowerRepeatAfterMs: 5000, refreshMs: 0, refreshFrames: 1 },
-    volume: null, ...change,
+    gate: null, ...change,
   };
 }
 

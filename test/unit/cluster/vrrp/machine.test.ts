@@ -1,7 +1,7 @@
 /** One instance: what an operator sees of it, event by event. Times are written in milliseconds since the start. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { initialMachine, type MachineState, nextDeadlineMs, priorityOf } from '../../../../src/cluster/vrrp/machine-state.js';
+import { initialMachine, type MachineState, nextDeadlineMs } from '../../../../src/cluster/vrrp/machine-state.js';
 import { step } from '../../../../src/cluster/vrrp/machine.js';
 import { priorityText } from '../../../../src/cluster/vrrp/rules.js';
 import { snapshot } from '../../../../src/cluster/vrrp/snapshot.js';
@@ -303,12 +303,6 @@ describe('a master', () => {
     router.advert(95);
     assert.equal(router.state.phase, 'backup');
   });
-  it('another configuration moves nothing', () => {
-    const router = new Router().master();
-    router.config = { ...router.config, addresses: [...router.config.addresses, { address: '10.16.8.101', prefixLength: 24, interface: null, advertised: true }] };
-    assert.deepEqual(router.kinds(router.give({ kind: 'configured' })), ['advertise', 'takeAddresses', 'announce 5']);
-    assert.equal(router.state.phase, 'master');
-  });
 });
 
 describe('a process that was frozen', () => {
@@ -317,7 +311,6 @@ describe('a process that was frozen', () => {
       { kind: 'tick', heardUntilMs: 7500 },
       { kind: 'advert', receivedMs: 5000, advert: { source: peer, priority: 1, intervalMs: 1000 } },
       { kind: 'addressesLost', reason: 'x' },
-      { kind: 'configured' },
       { kind: 'tracked', result: { terms: [{ value: -1, from: 'x' }], faults: [] } },
       { kind: 'advertised', lastMs: 4000, longestGapMs: 3500 },
     ];
@@ -394,49 +387,42 @@ describe('faults and what is tracked', () => {
     assert.equal(priorityText(10, terms.slice(0, 1)), '1 = 10 base, -20 script chk_nginx, kept in 1 to 254');
     assert.equal(priorityText(255, terms.slice(0, 1)), '255 = 255 base, -20 script chk_nginx (an owner keeps 255)');
   });
-  it('the priority may be changed while it runs', () => {
-    const router = new Router();
-    router.give({ kind: 'priority', base: 200 });
-    router.advert(150);
-    assert.equal(nextDeadlineMs(router.state), 3609.375, 'the lower one does not prolong the silence');
-    assert.equal(priorityOf(router.config, router.state), 200);
-  });
 });
 
-describe('joined to a volume', () => {
-  const volume = (state: 'promotable' | 'serving' | 'refused'): VrrpEvent => ({ kind: 'volume', state, reason: 'Inconsistent' });
-  it('no address without data: they come when the volume is served and go when it is not', () => {
-    const router = new Router({ volume: { name: 'r0', weight: -50 } });
+describe('joined to a group', () => {
+  const gate = (state: 'promotable' | 'serving' | 'refused'): VrrpEvent => ({ kind: 'gate', state, reason: 'Inconsistent' });
+  it('no address without data: they come when the group is served and go when it is not', () => {
+    const router = new Router({ gate: { group: 'web', weight: -50 } });
     assert.deepEqual([router.state.phase, router.kinds()], ['fault', []]);
-    router.give(volume('promotable'));
+    router.give(gate('promotable'));
     router.to(4000);
     assert.deepEqual([router.state.phase, router.view.holdsAddresses], ['master', false]);
-    assert.deepEqual(router.kinds(router.give(volume('serving'))), ['takeAddresses', 'announce 5']);
-    assert.deepEqual(router.kinds(router.give(volume('serving'))), []);
-    assert.deepEqual(router.kinds(router.give(volume('promotable'))), ['dropAddresses']);
+    assert.deepEqual(router.kinds(router.give(gate('serving'))), ['takeAddresses', 'announce 5']);
+    assert.deepEqual(router.kinds(router.give(gate('serving'))), []);
+    assert.deepEqual(router.kinds(router.give(gate('promotable'))), ['dropAddresses']);
     assert.equal(router.state.phase, 'master');
   });
   it('one that may not be promoted lowers the priority', () => {
-    const router = new Router({ volume: { name: 'r0', weight: -50 } });
-    router.give(volume('promotable'));
+    const router = new Router({ gate: { group: 'web', weight: -50 } });
+    router.give(gate('promotable'));
     router.to(4000);
     router.actions = [];
-    router.give(volume('refused'));
+    router.give(gate('refused'));
     assert.deepEqual(router.kinds(), ['notifyPriority', 'advertise']);
-    assert.deepEqual(router.view.terms, [{ value: 100, from: 'base' }, { value: -50, from: 'volume r0' }]);
+    assert.deepEqual(router.view.terms, [{ value: 100, from: 'base' }, { value: -50, from: 'group web' }]);
     router.advert(90);
     assert.equal(router.state.phase, 'backup');
   });
   it('weight 0, or an owner: it is a fault', () => {
-    for (const change of [{ volume: { name: 'r0', weight: 0 } }, { priority: 255, volume: { name: 'r0', weight: -50 } }]) {
+    for (const change of [{ gate: { group: 'web', weight: 0 } }, { priority: 255, gate: { group: 'web', weight: -50 } }]) {
       const router = new Router(change);
-      router.give(volume('serving'));
+      router.give(gate('serving'));
       router.to(4000);
       router.actions = [];
       assert.equal(router.view.holdsAddresses, true);
-      router.give(volume('refused'));
+      router.give(gate('refused'));
       assert.deepEqual(router.kinds(), ['silence', 'dropAddresses', 'resign', 'notify fault']);
-      assert.match(router.view.reason, /volume r0 may not be promoted here: Inconsistent/);
+      assert.match(router.view.reason, /group web may not be served here: Inconsistent/);
     }
   });
 });
