@@ -175,6 +175,15 @@ class Step {
     this.set({ listened: true, downAtMs: this.nowMs + listen });
   }
 
+  /** Why Master_Down has ended: a master that speaks with a lower priority does not hold it up. */
+  whyDue(): string {
+    const { master, masterPriority, hearing } = this.state;
+    if (master === null) return 'no master was heard';
+    const lastMs = hearing.senders.find(({ source }) => source === master)?.lastTakenMs ?? Number.NEGATIVE_INFINITY;
+    const speaks = this.nowMs - lastMs <= this.down;
+    return speaks && masterPriority !== null && masterPriority < this.priority ? `${master} has a lower priority, ${masterPriority}` : `${master} is silent`;
+  }
+
   tick(heardUntilMs: number): void {
     const { rules, nowMs } = this;
     // since the last turn, or so old is what is given now
@@ -189,7 +198,7 @@ class Step {
     const { downAtMs, phase, wants } = this.state;
     if (phase === 'backup' && !wants && downAtMs !== null && rules.isDue(heardUntilMs, downAtMs)) {
       if (this.state.grouped) this.set({ wants: true, reason: 'the master is silent; waits for the rest of the group' });
-      else this.toMaster(this.state.master === null ? 'no master was heard' : `${this.state.master} is silent`);
+      else this.toMaster(this.whyDue());
     }
     const { burst, refreshAtMs } = this.state;
     if (burst !== null && nowMs >= burst.atMs) {

@@ -58,6 +58,17 @@ class Router {
 }
 
 describe('becoming master', () => {
+  it('says whether the master before was silent, or spoke and was worth less', () => {
+    const silent = new Router();
+    silent.advert(150);
+    silent.to(5000);
+    assert.deepEqual([silent.state.phase, silent.view.reason], ['master', `${peer} is silent`]);
+    const better = new Router();
+    for (const untilMs of [1000, 2000, 3000, 4000]) better.to(untilMs).advert(90);
+    assert.deepEqual([better.state.phase, better.view.reason], ['master', `${peer} has a lower priority, 90`]);
+    const none = new Router().master();
+    assert.equal(none.view.reason, 'no master was heard');
+  });
   it('version 2, priority 100: after exactly 3.609375 s of silence, advert, addresses, announcement, second burst 5 s later', () => {
     const router = new Router();
     assert.equal(nextDeadlineMs(router.state), 3609.375);
