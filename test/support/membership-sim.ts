@@ -286,7 +286,9 @@ export class MembershipSim {
       if (action.withReport !== (size <= 1000) && size <= 1000 && node.version > 0) throw new Error('a small report travels with every heartbeat');
       action.heartbeats.forEach((heartbeat, link) => {
         const report = action.withReport ? { value: { boot: node.boot, version: node.version } } : null;
-        this.#transmit({ to: other(node.side), link, heartbeat, report, madeMs: this.#nowMs, heard: node.heard, delivered: false }, node.side);
+        // what is echoed is the life that has proven itself last: a new one needs one round trip more
+        const heard = after.boot === null || after.boot === node.heard?.boot ? node.heard : null;
+        this.#transmit({ to: other(node.side), link, heartbeat, report, madeMs: this.#nowMs, heard, delivered: false }, node.side);
       });
     }
   }
