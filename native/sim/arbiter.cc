@@ -125,7 +125,6 @@ void Arbitration::Look(int node, uint32_t volume) {
   const State& s = n.state(volume);
   const uint32_t me = 1u << node;
   const bool together = s.conn == Conn::kConnected && s.disk == core::Disk::kUpToDate && s.pdsk == core::Disk::kUpToDate;
-  const uint32_t wanted = a.fence_self ? 3 & ~me : me;
   // A good disk that is not in counts as little as none, whatever it says of itself.
   const bool own = s.disk == core::Disk::kUpToDate && (s.conn < Conn::kConnected || (a.known.in_sync & me) != 0);
   const bool peers = s.conn >= Conn::kConnected && s.pdsk == core::Disk::kUpToDate && PeerHasAll(node, volume);
@@ -138,7 +137,8 @@ void Arbitration::Look(int node, uint32_t volume) {
       EndFence(node, volume, kUnreachable);  // nobody is out
       return;
     }
-    if (a.known.in_sync == wanted && !a.grow_may_happen && a.incarnation != 0 && s.role == Role::kPrimary) {
+    // About our own disk the record alone says nothing: the peer, which is in, may be about to take us in.
+    if (!a.fence_self && a.known.in_sync == me && !a.grow_may_happen && a.incarnation != 0 && s.role == Role::kPrimary) {
       EndFence(node, volume, kPeerIsOut);    // it never came back in
       return;
     }
@@ -259,8 +259,7 @@ void Arbitration::OnAnswer(int node, uint32_t volume, Ask what, const Register::
     else if (swapped_out) EndFence(node, volume, kPeerIsOut);
     else if (a.fence_self && a.known.in_sync == me && a.peer_lacks) return;   // nobody else has it all
     else if (!a.fence_self && s.disk < core::Disk::kInconsistent) EndFence(node, volume, kUnreachable);  // the peer's may be the only one left
-    else if ((a.known.in_sync & me) != 0) Send(node, volume, Ask::kSwapOut);  // also when the record says so already: what is under way must not undo it
-    else if (a.fence_self) EndFence(node, volume, kPeerIsOut);
+    else if (a.fence_self || (a.known.in_sync & me) != 0) Send(node, volume, Ask::kSwapOut);  // also when the record says so already: what is under way must not undo it
     else if (s.conn < Conn::kConnected) EndFence(node, volume, kWeAreOut);
     else if (s.disk != core::Disk::kUpToDate) EndFence(node, volume, kUnreachable);  // it has lost its own since it asked
     return;                                      // connected: the peer, which is in, hands over

@@ -250,7 +250,8 @@ function look(turn: Turn, view: View, nowMs: number): void {
   const { record, mayBeUndone } = state.durable;
   if (fence !== null) {
     if (isTogether(view)) turn.endFence(fenceExit.unreachable); // nobody is out
-    else if (isOnly(record, fence.self ? state.peer : state.self) && !mayBeUndone && state.incarnation !== '' && view.primary)
+    // about our own disk the record alone says nothing: the peer, which is in, may be about to take us in
+    else if (!fence.self && isOnly(record, state.self) && !mayBeUndone && state.incarnation !== '' && view.primary)
       turn.endFence(fenceExit.out); // it never came back in
     else if (!view.primary && nowMs > fence.sinceMs + patienceMs) turn.endFence(fenceExit.unreachable);
     else turn.ask('read');
@@ -292,8 +293,7 @@ function onAnswer(turn: Turn, view: View, nowMs: number, ask: Ask, answer: Regis
     else if (swappedOut) turn.endFence(fenceExit.out);
     else if (fence.self && isOnly(record, self) && turn.state.peerLacks) return; // nobody else has it all
     else if (!fence.self && !view.attached) turn.endFence(fenceExit.unreachable); // the peer's may be the only disk left
-    else if (member) turn.ask('swap-out'); // also when the record says so already: what is under way must not undo it
-    else if (fence.self) turn.endFence(fenceExit.out);
+    else if (fence.self || member) turn.ask('swap-out'); // also when the record says so already: what is under way must not undo it
     else if (!view.connected) turn.endFence(fenceExit.weAreOut);
     return; // connected: the peer, which is in, hands over
   }

@@ -128,6 +128,23 @@ describe('the agent', () => {
     assert.match(arbitrationStatusOf(agent.state, 'witness', '').sentence, /answer is not used: its record has epoch 3/);
   });
 
+  it('its own copy is out only by a swap, also when the record says so already: the peer may be taking it back in', () => {
+    const peersOnly: RegisterRecord = { ...alone, inSync: ['beta'], holder: 'beta' };
+    const agent = new Agent().step({ type: 'look' }, together).answered({ record: peersOnly }, together);
+    agent.step({ type: 'fence', id: 1, self: true }, diskGone);
+    assert.deepEqual(agent.kinds, ['read']);
+    agent.answered({ record: peersOnly }, diskGone);
+    const [, asked] = agent.actions;
+    assert.ok(asked?.type === 'ask' && asked.request.op === 'swap');
+    assert.deepEqual([asked.request.expectedEpoch, asked.request.record.inSync], [4, ['beta']]);
+    // the peer's swap came first
+    const both: RegisterRecord = { ...alone, epoch: 5, inSync: ['alpha', 'beta'] };
+    agent.answered({ record: both }, diskGone);
+    assert.deepEqual(agent.kinds, ['save', 'swap']);
+    agent.answered({ done: true, record: { ...peersOnly, epoch: 6 } }, diskGone);
+    assert.deepEqual(agent.actions.filter((action) => action.type === 'end-fence'), [{ type: 'end-fence', id: 1, exitCode: 7 }]);
+  });
+
   it('what was swapped out for an earlier question is no answer to one about the other disk', () => {
     const both: RegisterRecord = { ...alone, inSync: ['alpha', 'beta'] };
     const agent = new Agent().step({ type: 'look' }, together).answered({ record: both }, together);
