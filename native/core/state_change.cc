@@ -434,7 +434,8 @@ void ResourceImpl::OnState(Volume& v, State peer) {
       default: break;
     }
   }
-  if (ns.disk == Disk::kNegotiating && peer.disk != Disk::kNegotiating && !no_answer) {
+  // Both disks may come back at once: each side has compared with all there is to know of the other then, and need not wait for a better word.
+  if (ns.disk == Disk::kNegotiating && (peer.disk != Disk::kNegotiating || handshake) && !no_answer) {
     if (!v.have_peer_uuids || peer_disk < Disk::kNegotiating || action == HandshakeAction::kNoSync) {
       ns.disk = v.disk_before_negotiating;
     } else if (ns.conn == Conn::kWFBitMapT) {

@@ -135,6 +135,14 @@ bool Life::InSync() {
   return true;
 }
 
+/// A volume has no good copy.
+bool Life::BothBad() {
+  for (uint32_t v = 0; v < options_.volumes; ++v) {
+    if (N(0).alive() && N(1).alive() && N(0).state(v).disk == CoreDisk::kInconsistent && N(1).state(v).disk == CoreDisk::kInconsistent) return true;
+  }
+  return false;
+}
+
 /// InSync, and nothing under way.
 bool Life::Quiet() {
   if (application_->open() != 0) world_->Until([&] { return application_->open() == 0 || findings_.any(); }, 5 * kSec);
@@ -425,7 +433,11 @@ void Life::Wind() {
     }
     ResumeSync();
     Solve();
-    if (options_.rules == Rules::kAnarchy && !Primary(0) && !Primary(1) && !InSync()) Promote(static_cast<int>(rng_.Below(2)), true);
+    if (options_.rules == Rules::kAnarchy && !InSync()) {
+      const bool served = Primary(0) || Primary(1);
+      // Two bad copies of a volume: somebody has to say which is to be kept, also when a volume beside it is served.
+      if (!served || BothBad()) Promote(served ? (Primary(0) ? 0 : 1) : static_cast<int>(rng_.Below(2)), true);
+    }
   }
   if (Over()) return;
   world_->Note("converged");

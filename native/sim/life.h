@@ -92,6 +92,7 @@ class Life : private Observer {
   void OnCompleted(Node& node, uint16_t volume, uint64_t tag, int error) override;
   void OnDied(Node& node, bool power) override;
 
+  bool BothBad();
   bool InSync();
   bool Quiet();
   bool Finished(int i) { return world_->node(i).CommandsDone(); }
