@@ -11,7 +11,8 @@ import type { OutageClient } from './outage-client.js';
 import { outageMs } from './outage-table.js';
 import type { DrbdtsTarget } from './outage-targets.js';
 
-function load(host: Host, store: string | null, minutes: number): ChildProcess[] {
+/** As many busy loops as there are cores and one or two fio; ends with the test at the latest. */
+export function load(host: Host, store: string | null, minutes: number): ChildProcess[] {
   const quiet: ('ignore' | 'pipe' | number)[] = ['ignore', 'ignore', 'ignore'];
   const spin = Array.from({ length: availableParallelism() }, () => host.spawn(['sh', '-c', 'while :; do :; done'], quiet));
   const fio = (directory: string, mib: number): ChildProcess =>

@@ -28,7 +28,7 @@ export interface OutageTarget {
 }
 
 /** Every process in the host's network, and none of its kernel. nginx overwrites its environment, so the lab does not know it by its mark. */
-function killAll(host: Host): void {
+export function killAll(host: Host): void {
   // once more for what was started meanwhile
   for (let round = 0; round < 3; round++) {
     for (const pid of processesInNetworkOf(host.pid)) {
@@ -67,7 +67,7 @@ export class Outlet {
 }
 
 /** Writes nginx's configuration; gives the command line that all its commands begin with. */
-function nginx(host: Host, root: string): string {
+export function nginx(host: Host, root: string): string {
   const file = join(host.dir, 'nginx.conf');
   writeFileSync(
     file,
@@ -78,7 +78,7 @@ function nginx(host: Host, root: string): string {
 }
 
 /** Plugs a host into the client's bridge. */
-async function plugIn(client: Host, host: Host, number: number, address: string): Promise<void> {
+export async function plugIn(client: Host, host: Host, number: number, address: string): Promise<void> {
   await must(['ip', 'link', 'add', 'eth1', 'netns', String(host.pid), 'type', 'veth', 'peer', 'name', `port${number}`, 'netns', String(client.pid)]);
   await client.sh(`ip link set port${number} master br0 up`);
   await host.sh(`ip address add ${address}/24 dev eth1 && ip link set eth1 up`);
