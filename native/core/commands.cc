@@ -147,12 +147,16 @@ void ResourceImpl::StepPauseSync(bool pause) {
 }
 
 void ResourceImpl::StepSuspend(bool suspend) {
+  bool still_frozen = false;
   for (auto& p : volumes) {
     Volume& v = *p;
     if (!Selected(v)) continue;
     State s = v.state;
     s.susp = suspend;
-    if (!suspend) {
+    // What an administrator suspended is resumed, and no more: meanwhile the volume may have frozen for a reason that he has not heard of.
+    const bool only_own = !suspend && v.state.susp;
+    still_frozen = still_frozen || (only_own && (s.susp_fen || s.susp_nod));
+    if (!suspend && !only_own) {
       if (s.susp_fen) {
         s.susp_fen = false;
         v.fence_open = false;
@@ -162,7 +166,7 @@ void ResourceImpl::StepSuspend(bool suspend) {
       s.susp_nod = false;
     }
     // By the administrator's word the peer is out; without that the rules would freeze the volume again at once.
-    if (!suspend && v.state.susp_fen && s.conn < Conn::kConnected && s.pdsk > Disk::kOutdated) {
+    if (!suspend && !only_own && v.state.susp_fen && s.conn < Conn::kConnected && s.pdsk > Disk::kOutdated) {
       s.pdsk = Disk::kOutdated;
       v.peer_out = v.peer_out_asked = true;
     }
@@ -173,7 +177,7 @@ void ResourceImpl::StepSuspend(bool suspend) {
     const bool under_way = a.phase == AppRequest::Phase::kActive || a.phase == AppRequest::Phase::kLogging;
     if (suspend && under_way && Selected(V(a.volume))) return;
   }
-  Finish(Verdict::kSuccess);
+  Finish(Verdict::kSuccess, still_frozen ? "I/O stays frozen for another reason (see the status); repeat the command to lift that, too" : "");
 }
 
 void ResourceImpl::StepNetOptions() {
