@@ -28,7 +28,7 @@ import { type KeeperEnvironment, keptFdsOf, resourceOfFdName } from './keeper.js
 import { findMount, type Mount, readOtherMountTables, readOwnMountTable } from './mounts.js';
 import type { NativeAddon, NativeSnapshot } from './native-api.js';
 import { procDrbd } from './proc-drbd.js';
-import { recoverResource } from './recover.js';
+import { letGoOfDevice, recoverResource, type RecoverSurroundings } from './recover.js';
 import { recordOf } from './recovery-plan.js';
 import { Resource, type ResourceSurroundings } from './resource.js';
 import { type ResourceRecord, readRunState, writeRunState } from './run-state.js';
@@ -137,23 +137,25 @@ export class Daemon implements ControlHandlers {
     this.recovering.add(resource.name);
     try {
       await resource.exclusively(() =>
-        this.holding(resource, () =>
-          recoverResource(resource, record, kept, {
-            ...this.metaContext(),
-            log: this.options.log,
-            clock: systemClock,
-            signal: this.ending.signal,
-            forget: (name) => {
-              const { keeper, addon } = this.options;
-              if (keeper.canStore) addon.notify(keeper.notifySocket, `FDSTOREREMOVE=1\nFDNAME=${name}`);
-            },
-          }),
-        ),
+        this.holding(resource, () => recoverResource(resource, record, kept, this.recoverSurroundings())),
       );
     } finally {
       this.recovering.delete(resource.name);
       resource.refresh();
     }
+  }
+
+  private recoverSurroundings(): RecoverSurroundings {
+    const { keeper, addon, log } = this.options;
+    return {
+      ...this.metaContext(),
+      log,
+      clock: systemClock,
+      signal: this.ending.signal,
+      forget: (name) => {
+        if (keeper.canStore) addon.notify(keeper.notifySocket, `FDSTOREREMOVE=1\nFDNAME=${name}`);
+      },
+    };
   }
 
   private async firstStart(resource: Resource): Promise<void> {
@@ -375,6 +377,7 @@ export class Daemon implements ControlHandlers {
       promoteLater: (resource) => this.promoteLater(resource),
       cancelPromotion: (resource) => this.promotions.get(resource.name)?.abort(),
       info: (sentence) => this.options.log.info(sentence),
+      letGoOfDevice: (resource, connect) => letGoOfDevice(resource, connect, this.recoverSurroundings()),
     };
   }
 

@@ -86,8 +86,9 @@ export async function recoverResource(
     try {
       result = await resource.command('primary', { recover: true });
     } catch (error) {
-      if (!(error instanceof DrbdtsError && peerTookOver(error.code))) throw error;
-      await letGoOfDevice(resource, plan.connect, kept, around);
+      if (!(error instanceof DrbdtsError && peerTookOver(error.code, resource.lastFenceExit))) throw error;
+      log.warn(`${resource.name} the peer has taken over: the device that was kept is given up, whoever has it open gets I/O errors`);
+      await letGoOfDevice(resource, plan.connect, around);
       return;
     }
     log.info(`${resource.name} is Primary again with the device that was kept${result.text === '' ? '' : `: ${result.text}`}`);
@@ -99,11 +100,11 @@ export async function recoverResource(
 
 /**
  * What waits in the kept device was never acknowledged and never can be, and what its users have read is not what the peer goes on with. Without
- * its descriptors the kernel ends it: its users get errors and let go, where they would hang for ever and could not even be killed.
+ * its descriptors the kernel ends it: its users get errors and let go, where they would hang for ever and could not even be killed. The engine starts
+ * anew; `connect`: and connects.
  */
-async function letGoOfDevice(resource: Resource, connect: boolean, kept: KeptFd[], around: RecoverSurroundings): Promise<void> {
-  around.log.warn(`${resource.name} the peer has taken over: the device that was kept is given up, whoever has it open gets I/O errors`);
-  for (const { name } of kept) around.forget(name);
+export async function letGoOfDevice(resource: Resource, connect: boolean, around: RecoverSurroundings): Promise<void> {
+  for (const { name } of resource.keptUnserved) around.forget(name);
   // the engine holds the last descriptors
   await resource.stop();
   resource.start();

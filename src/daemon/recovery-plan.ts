@@ -7,6 +7,9 @@ import { connectionStates } from '../shared/terms.js';
 import type { NativeSnapshot } from './native-api.js';
 import type { ResourceRecord } from './run-state.js';
 
+/** Exit code of fence-peer: the peer is Primary, or the arbiter has recorded this node as out (drbd-protocol §6.5). */
+const peerIsActive = 6;
+
 const connected = connectionStates.indexOf('Connected');
 
 /** The record of a resource that is up. */
@@ -40,7 +43,10 @@ export function recoveryPlan(record: Pick<ResourceRecord, 'role' | 'connected' |
   };
 }
 
-/** Whether a refusal to become Primary again means that the peer is it now: then what was kept can never go on. Other refusals may pass. */
-export function peerTookOver(code: string): boolean {
-  return code === 'ERR_STATE_TWO_PRIMARIES';
+/**
+ * Whether a refusal to become Primary again means that the peer goes on without this node: then what was kept can never go on. Other refusals may
+ * pass. `fenceExit`: of the last fence-peer, null when it was not asked.
+ */
+export function peerTookOver(code: string, fenceExit: number | null): boolean {
+  return code === 'ERR_STATE_TWO_PRIMARIES' || fenceExit === peerIsActive;
 }

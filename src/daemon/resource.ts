@@ -84,6 +84,12 @@ export class Resource {
   degraded = false;
   /** why it went down by itself; '' otherwise. */
   downReason = '';
+  /** Descriptors of a device that was kept and that no Primary serves yet: whoever has it open waits. */
+  keptUnserved: readonly KeptFd[] = [];
+  /** Why the last attach of a volume did not get as far as the engine, by number. */
+  readonly attachProblems = new Map<number, string>();
+  /** exit code of the last fence-peer; null: none ended in this life. */
+  lastFenceExit: number | null = null;
   private readonly around: ResourceSurroundings;
   private native: NativeResource | null = null;
   private last: NativeSnapshot | null = null;
@@ -105,7 +111,15 @@ export class Resource {
 
   /** The state now; null while down. */
   snapshot(): NativeSnapshot | null {
-    return this.native?.snapshot() ?? null;
+    const snapshot = this.native?.snapshot() ?? null;
+    if (snapshot === null || this.attachProblems.size === 0) return snapshot;
+    return {
+      ...snapshot,
+      volumes: snapshot.volumes.map((one) => {
+        const problem = this.attachProblems.get(one.volume);
+        return problem !== undefined && one.disk === 'Diskless' && one.diskReason === '' ? { ...one, diskReason: problem } : one;
+      }),
+    };
   }
 
   location(volume: number): MetaDataLocation & { minor: number; device: string } {
@@ -137,6 +151,8 @@ export class Resource {
   start(kept: KeptFd[] = []): void {
     if (this.native !== null) return;
     this.downReason = '';
+    this.keptUnserved = kept;
+    this.lastFenceExit = null;
     this.native = this.around.addon.createResource(
       nativeConfig(this.config, this.around.node, kept, this.around.frontend, this.around.notifySocket),
       (events) => this.onEvents(events),
@@ -148,6 +164,7 @@ export class Resource {
   async stop(): Promise<void> {
     const { native } = this;
     this.native = null;
+    this.keptUnserved = [];
     await native?.stop();
     this.refresh();
   }
@@ -194,6 +211,7 @@ export class Resource {
     const before = this.last;
     const after = this.snapshot();
     this.last = after;
+    if (after === null || after.role === 'Primary') this.keptUnserved = [];
     // the engine logs each step in DRBD's words; what it comes to, with the reason, is worth a line of its own only if there is one
     for (const line of stateLines(before, after)) this.around.log[line.includes(' reason=') ? 'info' : 'debug'](line);
     this.around.onChange(this, before, after);
@@ -238,6 +256,7 @@ export class Resource {
     if (answer !== null) {
       this.around.onHelper(this, event.name, event.volume, null);
       const exitCode = await answer;
+      if (event.name === 'fence-peer') this.lastFenceExit = exitCode;
       if (event.wait) native?.handlerResult(event.id, exitCode);
       this.around.onHelper(this, event.name, event.volume, exitCode);
       return;
@@ -254,6 +273,7 @@ export class Resource {
     this.around.log.info(`${place} running handler ${name}: ${command}`);
     const env = { ...handlerEnvironment(this.config, this.around.node, config.file, event.volume), ...event.env };
     const run = await runHandler(name, command, env, config.global.handlerTimeoutS);
+    if (name === 'fence-peer') this.lastFenceExit = run.exitCode;
     if (event.wait) native?.handlerResult(event.id, run.exitCode);
     this.around.log[run.exitCode === 0 || (name === 'fence-peer' && run.exitCode >= 3 && run.exitCode <= 7) ? 'info' : 'warn'](
       `${place} ${run.sentence}${run.output === '' ? '' : `; it printed: ${run.output}`}`,

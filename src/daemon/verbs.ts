@@ -21,6 +21,8 @@ export interface VerbSurroundings extends MetaContext {
   promoteLater(resource: Resource): void;
   cancelPromotion(resource: Resource): void;
   info(sentence: string): void;
+  /** gives up the device that was kept for a resource and that no Primary serves, and starts its engine anew. */
+  letGoOfDevice(resource: Resource, connect: boolean): Promise<void>;
 }
 
 type Argument = keyof VerbRequest;
@@ -120,9 +122,15 @@ export async function prepareAttach(
   const output: string[] = [];
   let degraded = false;
   for (const volume of volumes) {
-    const [gi] = await getGi(resource, volume, around);
-    degraded ||= wasDegraded(gi ?? '');
-    output.push(...(await applyAl(resource, volume, around, exitCode)));
+    resource.attachProblems.delete(volume);
+    try {
+      const [gi] = await getGi(resource, volume, around);
+      degraded ||= wasDegraded(gi ?? '');
+      output.push(...(await applyAl(resource, volume, around, exitCode)));
+    } catch (error) {
+      resource.attachProblems.set(volume, (error as Error).message.split('\n')[0] ?? '');
+      throw error;
+    }
   }
   resource.degraded = degraded;
   return output;
@@ -290,7 +298,16 @@ async function adjust(resource: Resource, around: VerbSurroundings): Promise<Ver
 
 async function secondary(resource: Resource, request: VerbRequest, around: VerbSurroundings): Promise<VerbReply> {
   around.cancelPromotion(resource);
-  return engine(resource, 'secondary', request.force === true ? { force: true } : {}, undefined);
+  const cut = (): Promise<VerbReply> => engine(resource, 'secondary', request.force === true ? { force: true } : {}, undefined);
+  if (request.force !== true || resource.keptUnserved.length === 0) return cut();
+  // nobody has become Primary with it again: whoever has it open waits, and may wait for ever
+  return resource.exclusively(async () => {
+    if (resource.keptUnserved.length > 0) {
+      around.info(`${resource.name} secondary --force: the device that was kept is given up, whoever has it open gets I/O errors`);
+      await around.letGoOfDevice(resource, resource.snapshot()?.connection !== 'StandAlone');
+    }
+    return cut();
+  });
 }
 
 async function verify(resource: Resource, request: VerbRequest): Promise<VerbReply> {

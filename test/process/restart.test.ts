@@ -151,6 +151,49 @@ test('the peer took over while there was no daemon: whoever has the kept device 
   });
 });
 
+/** A Primary whose daemon dies while the peer is cut off, and comes back; `fence-peer` on it ends with `fenceExit`. Gives the writer that waits. */
+async function backWithoutPeer(lab: Lab, fenceExit: number): Promise<{ pair: Pair; store: string; ended: Promise<number> }> {
+  const fence = join(lab.dir, 'fence-peer');
+  writeFileSync(fence, `#!/bin/sh\nexit ${fenceExit}\n`, { mode: 0o755 });
+  const pair = await Pair.create(lab, { disk: { fencing: 'resource-and-stonith' }, handlers: { 'fence-peer': fence } });
+  const { a } = pair;
+  await pair.upInSync({ keeper: true });
+  await a.drbdts('primary', 'r0');
+  await a.must(['mkfs.ext4', '-q', '/dev/drbd0']);
+  const store = join(a.dir, 'store');
+  await a.mount('/dev/drbd0', store);
+  const keeper = a.running.child;
+  keeper.kill('SIGSTOP');
+  await a.running.crash();
+  await pair.link.cut();
+  const writer = a.spawn(['dd', 'if=/dev/zero', `of=${store}/file`, 'bs=4k', 'count=1', 'oflag=direct'], ['ignore', 'ignore', 'ignore']);
+  keeper.kill('SIGCONT');
+  return { pair, store, ended: exited(writer) };
+}
+
+test('the peer is recorded to go on alone: whoever has the kept device open gets errors, and the node can follow', limits, async () => {
+  await withLab('restart-out', async (lab) => {
+    const { pair, store, ended } = await backWithoutPeer(lab, 6);
+    assert.notEqual(await ended, 0);
+    await pair.a.umount(store);
+    await pair.link.restore();
+    await pair.inSync();
+    assert.equal((await pair.a.running.volume(0)).role, 'Secondary');
+  });
+});
+
+test('secondary --force gives up a kept device that nobody may serve', limits, async () => {
+  await withLab('restart-cut', async (lab) => {
+    const { pair, store, ended } = await backWithoutPeer(lab, 5);
+    await waitFor('it was tried', () => pair.a.log().includes('could not be brought back as it was'), 60_000);
+    await pair.a.drbdts('secondary', '--force', 'r0');
+    assert.notEqual(await ended, 0);
+    await pair.a.umount(store);
+    await pair.link.restore();
+    await pair.inSync();
+  });
+});
+
 test('a keeper that gets no daemon back ends the device instead of hanging the host', { skip, timeout: 120_000 }, async () => {
   await withLab('restart-abort', async (lab) => {
     const pair = await Pair.create(lab);
