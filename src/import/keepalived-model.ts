@@ -81,8 +81,10 @@ export interface Keepalived {
   readonly scripts: readonly VrrpScript[];
   readonly sync: readonly SyncGroup[];
   readonly virtual: readonly VirtualServer[];
-  /** statements of the top, for a mapping that has to name each. */
-  readonly top: readonly KeepalivedNode[];
+  /** every statement, whatever its condition says. */
+  readonly all: readonly KeepalivedNode[];
+  /** the ids that conditions of the file name. */
+  readonly ids: readonly string[];
   readonly version: string;
   readonly mailTo: Word | null;
   readonly smtpAlert: boolean;
@@ -213,14 +215,14 @@ function virtualServer(node: KeepalivedNode): VirtualServer {
 }
 
 /** Only what holds for a config id; null: whatever the condition says. */
-function holding(nodes: readonly KeepalivedNode[], id: string | null): KeepalivedNode[] {
+export function holding(nodes: readonly KeepalivedNode[], id: string | null): KeepalivedNode[] {
   return nodes
     .filter(({ condition }) => id === null || condition === '' || (condition.startsWith('^') ? condition.slice(1) !== id : condition === id))
     .map((node) => ({ ...node, block: node.block === null ? null : holding(node.block, id) }));
 }
 
-/** Reads the tree; `id` is that of the conditions, null when none of them is known. */
-export function modelOf(path: string, all: readonly KeepalivedNode[], id: string | null, report: Report): Keepalived {
+/** Reads the tree; `id` is that of the conditions, null when none of them is known; `ids` are all that they name. */
+export function modelOf(path: string, all: readonly KeepalivedNode[], ids: readonly string[], id: string | null, report: Report): Keepalived {
   const nodes = holding(all, id);
   const named = (word: string): KeepalivedNode[] => nodes.filter((node) => node.word.text === word);
   const globals = new Block(named('global_defs').flatMap((node) => node.block ?? []));
@@ -230,7 +232,8 @@ export function modelOf(path: string, all: readonly KeepalivedNode[], id: string
     scripts: named('vrrp_script').map(script),
     sync: named('vrrp_sync_group').map(syncGroup),
     virtual: named('virtual_server').map(virtualServer),
-    top: nodes,
+    all,
+    ids,
     version: globals.value('vrrp_version')?.text ?? '2',
     mailTo: globals.lines('notification_email').flat()[0] ?? null,
     smtpAlert: globals.has('smtp_alert') || globals.has('smtp_alert_vrrp'),

@@ -16,7 +16,7 @@ export function readKeepalived(source: Source, files: FileReader, host: HostView
   const known = reading.conditions.has(host.node) ? host.node : reading.conditions.has(short) ? short : null;
   const nodes = parseKeepalived(reading.lines, report);
   if (known === null && reading.conditions.size > 0) report('IMPORT_CONDITION', { file: source.path, line: 1, column: 1 }, { ids: [...reading.conditions].slice(0, 8).join(', @') });
-  return modelOf(source.path, nodes, known, report);
+  return modelOf(source.path, nodes, [...reading.conditions], known, report);
 }
 
 /** Mistakes of each file and between them. */
@@ -28,16 +28,4 @@ export function checkKeepalived(files: readonly Keepalived[], host: HostView, re
       if (a.instances.length <= instancesCompared && b.instances.length <= instancesCompared) comparePair(a, b, report);
     }
   });
-}
-
-const vrrpWords: readonly string[] = ['vrrp_instance', 'vrrp_sync_group', 'vrrp_script', 'track_file', 'vrrp_track_file', 'track_process', 'vrrp_track_process', 'garp_group', 'track_group', 'bfd_instance'];
-const balancingWords: readonly string[] = ['virtual_server', 'virtual_server_group', 'SSL'];
-
-/** Nothing of the file has an equivalent yet: each block is lost by name. */
-export function mapKeepalived(file: Keepalived, report: Report): void {
-  for (const { word, values } of file.top) {
-    const what = [word, ...values].map(({ text }) => text).join(' ');
-    const code = vrrpWords.includes(word.text) ? 'IMPORT_VRRP' : balancingWords.includes(word.text) ? 'IMPORT_LVS' : 'IMPORT_KEEPALIVED';
-    report(code, word, { what });
-  }
 }

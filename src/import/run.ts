@@ -5,14 +5,15 @@ import { type AuthKeys, compareAuthKeys, readAuthKeys } from './authkeys.js';
 import { Budget, readDrbd } from './drbd-include.js';
 import { type DrbdDraft, mapDrbd } from './drbd-map.js';
 import type { Statement } from './drbd-parse.js';
-import { Findings, type ImportFinding, type Report } from './findings.js';
+import { Findings, type ImportFinding, type Place, printable, type Report } from './findings.js';
 import { checkOwnNode, compareHaCf, type HaCf, readHaCf } from './ha-cf.js';
 import { compareHaResources, type HaResources, readHaResources } from './haresources.js';
-import { checkKeepalived, mapKeepalived, readKeepalived } from './keepalived.js';
+import { checkKeepalived, readKeepalived } from './keepalived.js';
 import type { Keepalived } from './keepalived-model.js';
 import { type FileKind, kindOf } from './kind.js';
 import { type ClusterDraft, mapCluster, nodesOf, type Remark } from './map-cluster.js';
 import { mapGroups } from './map-groups.js';
+import { mapVrrp } from './map-vrrp.js';
 import type { FileReader, HostView, Source } from './sources.js';
 import { configurationOf, writeConfiguration, type Written } from './write.js';
 
@@ -115,14 +116,14 @@ export function checkFiles(files: readonly GivenFile[], reader: FileReader, host
 
 /** What drbdts.yaml's own check says about resources, at the places of drbd.conf; only when nothing else explains it. */
 function contradictions(drbd: DrbdDraft, found: readonly ImportFinding[]): ImportFinding[] {
-  const written: Written = { drbd, cluster: null, groups: {}, remarks: [] };
+  const written: Written = { drbd, cluster: null, groups: {}, vrrp: null, remarks: [] };
   if (drbd.resources.size === 0 || found.some(({ severity }) => severity === 'error')) return [];
   const { problems } = parseConfig(writeConfiguration(written, [], []), 'drbdts.yaml', null);
   const named = (problem: Problem): ImportFinding | null => {
     const resource = [...drbd.resources.values()].find(({ name }) => problem.message.includes(name.text)) ?? [...drbd.resources.values()][0];
     if (resource === undefined) return null;
     const { file, line, column } = resource.name;
-    return { severity: problem.severity, code: problem.code, file, line, column, message: `resource ${resource.name.text}: ${problem.message}`, remedy: problem.remedy };
+    return { severity: problem.severity, code: problem.code, file, line, column, message: `resource ${printable(resource.name.text)}: ${printable(problem.message)}`, remedy: printable(problem.remedy) };
   };
   return problems.filter(({ severity }) => severity === 'error').flatMap((problem) => named(problem) ?? []);
 }
@@ -132,6 +133,8 @@ export interface ImportOptions {
   readonly witness: string;
   readonly reorder: boolean;
   readonly keyFile: string;
+  /** whose a keepalived.conf is: names of nodes by its path. */
+  readonly nodes: ReadonlyMap<string, readonly string[]>;
 }
 
 export interface ImportOutcome extends CheckOutcome {
@@ -141,6 +144,8 @@ export interface ImportOutcome extends CheckOutcome {
   readonly complete: boolean;
   /** text of the key file, '' for none. */
   readonly key: string;
+  /** the statements of keepalived.conf that were taken over. */
+  readonly mapped: readonly Place[];
 }
 
 interface HeartbeatDraft {
@@ -167,18 +172,18 @@ export function importFiles(files: readonly GivenFile[], reader: FileReader, hos
   const all = read(files, reader, host, findings.report);
   const drbd = mapDrbd(mergeDrbd(all.drbd, findings.report), findings.report);
   checkDrbdHosts(drbd, host, findings.report);
-  for (const file of all.keepalived) mapKeepalived(file, findings.report);
+  const vrrp = mapVrrp(all.keepalived, options.nodes, host, findings.report);
   const heartbeat = mapHeartbeat(all, drbd, host, options, findings.report);
-  const written: Written = { drbd, cluster: heartbeat.cluster?.cluster ?? null, groups: heartbeat.groups, remarks: heartbeat.remarks };
+  const written: Written = { drbd, cluster: heartbeat.cluster?.cluster ?? null, groups: heartbeat.groups, vrrp: vrrp.section, remarks: [...heartbeat.remarks, ...vrrp.remarks] };
   const paths = files.map(({ source }) => source.path);
   const found = findings.sorted(paths);
-  if (Object.keys(configurationOf(written)).length === 0) return { yaml: '', complete: true, key: '', findings: found, left: findings.left };
+  if (Object.keys(configurationOf(written)).length === 0) return { yaml: '', complete: true, key: '', findings: found, left: findings.left, mapped: vrrp.mapped };
   const yaml = writeConfiguration(written, paths, found);
   const { config, problems } = parseConfig(yaml, 'drbdts.yaml', null);
   const open = problems
     .filter(({ severity }) => severity === 'error')
-    .map((problem): ImportFinding => ({ ...problem, severity: 'error', code: 'IMPORT_RESULT', message: `the result is not complete: ${problem.message}` }));
-  return { yaml, complete: config !== null, key: heartbeat.cluster?.key ?? '', findings: [...found, ...open], left: findings.left };
+    .map((problem): ImportFinding => ({ ...problem, severity: 'error', code: 'IMPORT_RESULT', message: `the result is not complete: ${printable(problem.message)}`, remedy: printable(problem.remedy) }));
+  return { yaml, complete: config !== null, key: heartbeat.cluster?.key ?? '', findings: [...found, ...open], left: findings.left, mapped: vrrp.mapped };
 }
 
 export interface Gathered {

@@ -50,17 +50,19 @@ export interface Written {
   readonly drbd: DrbdDraft;
   readonly cluster: Record<string, unknown> | null;
   readonly groups: Record<string, unknown>;
+  readonly vrrp: Readonly<Record<string, unknown>> | null;
   readonly remarks: readonly Remark[];
 }
 
 /** As plain data, in the order in which one reads it. */
-export function configurationOf({ drbd, cluster, groups }: Written): Record<string, unknown> {
+export function configurationOf({ drbd, cluster, groups, vrrp }: Written): Record<string, unknown> {
   const common = level(drbd.common);
   return {
     ...(Object.keys(common).length === 0 ? {} : { common }),
     ...(drbd.resources.size === 0 ? {} : { resources: Object.fromEntries([...drbd.resources].map(([name, draft]) => [name, resource(draft)])) }),
     ...(cluster === null ? {} : { cluster }),
     ...(Object.keys(groups).length === 0 ? {} : { groups }),
+    ...(vrrp === null ? {} : { vrrp }),
   };
 }
 

@@ -33,6 +33,22 @@ function addressesOf(given: readonly string[]): Map<string, string> {
   );
 }
 
+const nodeNamePattern = /^([A-Za-z0-9_][A-Za-z0-9_.:-]{0,63})=(.+)$/;
+
+/** `NAME=FILE` says whose a keepalived.conf is. A file that is called so itself is one. */
+function namedFiles(given: readonly string[]): { readonly paths: string[]; readonly nodes: Map<string, string[]> } {
+  const nodes = new Map<string, string[]>();
+  const paths = given.map((text) => {
+    const [, name = '', file = ''] = existsSync(text) ? [] : (nodeNamePattern.exec(text) ?? []);
+    if (name === '') return text;
+    const names = nodes.get(file) ?? [];
+    if ([...nodes.values()].flat().includes(name)) throw wrongUse(`${text}: ${name} has a file already`, 'Give each node one keepalived.conf; what it includes is read by itself.');
+    nodes.set(file, [...names, name]);
+    return file;
+  });
+  return { paths, nodes };
+}
+
 /** Refuses before anything is written. */
 function refuseOverwriting(file: string | undefined, force: boolean): void {
   if (file === undefined || force || !existsSync(file)) return;
@@ -74,7 +90,8 @@ function exitCodeOf({ findings, left, complete }: ImportOutcome): number {
   return left > 0 || findings.some(({ severity }) => severity === 'error' || severity === 'lost') ? exitCodes.lost : exitCodes.ok;
 }
 
-async function runImport(context: CliContext, paths: readonly string[], options: Options): Promise<number> {
+async function runImport(context: CliContext, given: readonly string[], options: Options): Promise<number> {
+  const { paths, nodes } = namedFiles(given);
   const addresses = addressesOf(options.address ?? []);
   const witness = options.witness ?? '';
   if (witness !== '' && parseAddress(witness) === null) throw wrongUse(`--witness ${witness}: expected the numeric HOST:PORT of drbdts-witness`, 'For example --witness 192.168.42.20:7795');
@@ -84,6 +101,8 @@ async function runImport(context: CliContext, paths: readonly string[], options:
   const { files, refused } = gather(expandFolders(paths), realFiles);
   const [first] = refused;
   if (first !== undefined) throw wrongUse(`${first.path}: ${first.reason}`, 'Name drbd.conf, *.res, ha.cf, haresources, authkeys or keepalived.conf, or the folder they are in.');
+  const foreign = files.find(({ source, kind }) => nodes.has(source.path) && kind !== 'keepalived');
+  if (foreign !== undefined) throw wrongUse(`${nodes.get(foreign.source.path)?.join(', ')}=${foreign.source.path}: it is no keepalived.conf`, 'Only keepalived.conf needs to be told whose it is; name the file alone.');
   const own = files.find(({ kind }) => kind === 'drbdts');
   if (own !== undefined) throw wrongUse(`${own.source.path} is a drbdts.yaml already`, 'Check it with `drbdts config check`.');
 
@@ -91,6 +110,7 @@ async function runImport(context: CliContext, paths: readonly string[], options:
   const outcome = importFiles(files, realFiles, realHost(context.options.node ?? hostname()), {
     addresses,
     witness,
+    nodes,
     reorder: options.reorder === true,
     keyFile: keyFile.startsWith('/') ? keyFile : defaultClusterKeyFile,
   });
@@ -122,8 +142,8 @@ export function registerImport({ add, run }: Registry): void {
   const collect = (text: string, before: readonly string[] | undefined): readonly string[] => [...(before ?? []), text];
   add(
     'import <file...>',
-    'write drbdts.yaml from drbd.conf, ha.cf, haresources, authkeys and keepalived.conf; names every line that is lost',
-    'drbdts import /etc/drbd.conf\ndrbdts import /etc/ha.d /etc/drbd.conf --witness 192.168.42.20:7795 --output /etc/drbdts/drbdts.yaml',
+    'write drbdts.yaml from drbd.conf, ha.cf, haresources, authkeys and keepalived.conf; names every line that is lost; NAME=FILE says whose keepalived.conf it is',
+    'drbdts import /etc/drbd.conf\ndrbdts import /etc/ha.d /etc/drbd.conf --witness 192.168.42.20:7795 --output /etc/drbdts/drbdts.yaml\ndrbdts import ka67=keepalived.conf ka68=keepalived.conf.of-ka68',
   )
     .option('--output <file>', 'write there, mode 0600, instead of to standard output')
     .option('--key-output <file>', 'write the key of authkeys there, mode 0600')

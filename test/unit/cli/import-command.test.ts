@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { parseConfig } from '../../../src/config/load.js';
 import { authkeys, drbdConf, haCf, haresources } from '../import/originals.js';
+import { web } from '../import/vrrp-originals.js';
 import { runFake } from './fake-context.js';
 
 const directory = mkdtempSync(join(tmpdir(), 'drbdts-import-'));
@@ -122,4 +123,18 @@ test('explain knows the findings', async () => {
   assert.equal(outcome.code, 0);
   assert.match(outcome.stdout, /^IMPORT_AUTH_NO_ID \(an error of the file/);
   assert.ok(!existsSync(join(directory, 'import_auth_no_id')));
+});
+
+test('import NAME=FILE puts the keepalived.conf of all nodes together', async () => {
+  const [one, two] = [write('one.conf', web('one')), write('two.conf', web('two'))];
+  const outcome = await runFake(['import', `alpha=${one}`, `beta=${two}`, '--node', 'alpha']);
+  // mail is lost
+  assert.equal(outcome.code, 3, outcome.stderr);
+  assert.deepEqual(Object.entries(parseConfig(outcome.stdout, 'f', 'alpha').config?.vrrp?.instances[0]?.nodes ?? {}).map(([node, { priority }]) => [node, priority]), [['alpha', 100], ['beta', 85]]);
+  const twice = await runFake(['import', `alpha=${one}`, `alpha=${two}`]);
+  assert.equal(twice.code, 64);
+  assert.match(twice.stderr, /alpha has a file already/);
+  const foreign = await runFake(['import', `alpha=${conf}`]);
+  assert.equal(foreign.code, 64);
+  assert.match(foreign.stderr, /no keepalived\.conf/);
 });

@@ -47,7 +47,7 @@ export const network = (name: string, cidr: string): HostView['networks'][number
   return { interface: name, family: address.includes(':') ? 6 : 4, address, prefix: Number(prefix) };
 };
 
-const none: ImportOptions = { addresses: new Map(), witness: '', reorder: false, keyFile: '/etc/drbdts/cluster.key' };
+const none: ImportOptions = { addresses: new Map(), witness: '', reorder: false, nodes: new Map(), keyFile: '/etc/drbdts/cluster.key' };
 
 /** Imports all files of a set but those that only others include. */
 export function imported(files: Files, view: HostView = host(), options: Partial<ImportOptions> = {}, named: readonly string[] = Object.keys(files)): ImportOutcome {
