@@ -24,7 +24,8 @@ function groupStatus(manager: Manager, runner: GroupRunner, peer: NodeReport | n
     why: placement?.why ?? '',
     held: manager.isHeld(config.name),
     failCount: state.failCount,
-    failure: state.failure,
+    // a group that could not be stopped has not failed by itself: what is left of it is what a person has to know
+    failure: state.failure === '' && state.phase === 'stop-failed' ? `could not be stopped: ${state.reason}` : state.failure,
     pinned: manager.wishes.pins[config.name]?.value ?? '',
     members: state.members.map((member, index) => ({
       name: config.members[index]?.name ?? '',
