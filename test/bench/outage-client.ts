@@ -40,8 +40,14 @@ export class OutageClient {
     }, 60_000);
   }
 
+  /** Ends fetching; gives when each page had come, in ms since the epoch, and how many did not come. */
+  async count(): Promise<{ successes: number[]; failures: number }> {
+    const { successes, failures } = await this.#ask('stop');
+    return { successes: successes as number[], failures: failures as number };
+  }
+
   /** Ends fetching; gives when each page had come, in ms since the epoch. */
   async stop(): Promise<number[]> {
-    return (await this.#ask('stop'))['successes'] as number[];
+    return (await this.count()).successes;
   }
 }
