@@ -2,7 +2,7 @@
 /**
  * drbdts-clusterd: one per node. Starts by looking at what runs, and changes nothing that is right. SIGTERM leaves the cluster: groups are
  * stopped and the other node takes them. SIGHUP and SIGUSR2 end only the process: groups run on and the next one adopts them (upgrade, new
- * configuration).
+ * configuration). SIGHUP does nothing when the next one would refuse the configuration.
  */
 import { mkdirSync, statSync } from 'node:fs';
 import { hostname } from 'node:os';
@@ -54,7 +54,7 @@ const usage = `drbdts-clusterd ${version}: cluster manager of drbdts, one per no
   --foreground           log with time stamps, also where journald listens
   --version, --help
 
-SIGTERM leaves the cluster; SIGHUP ends the process only, groups run on and the next clusterd adopts them.
+SIGTERM leaves the cluster; SIGHUP ends the process only, groups run on and the next clusterd adopts them. With a configuration that would be refused SIGHUP does nothing.
 `;
 
 interface Arguments {
@@ -138,6 +138,22 @@ function cgroupParent(): string {
   }
 }
 
+/** Whether the next process would start with the file as it is now; if not, why is in the log. */
+function wouldStart(args: Arguments, log: Log): boolean {
+  try {
+    const loaded = loadConfig(args.config, args.node);
+    for (const problem of loaded.problems.filter(({ severity }) => severity === 'error')) log.error(formatProblem(problem));
+    const config = requireConfig(loaded, args.config);
+    if (config.cluster === null && config.vrrp !== null && hasVrrp(config.vrrp, args.node)) return true;
+    readKeyFile(clusterOf(config, args.node).keyFile);
+    return true;
+  } catch (thrown) {
+    const error = thrown instanceof DrbdtsError ? thrown : asDrbdtsError(thrown);
+    log.error(`SIGHUP: the configuration is refused and everything goes on as it was: ${error.message} ${error.remedy}`);
+    return false;
+  }
+}
+
 /** What has to be cut when a member cannot be ended otherwise. */
 function volumesBefore(group: GroupConfig, index: number): string[] {
   return group.members.slice(0, index).flatMap((member) => (member.kind === 'volume' ? [member.resource] : []));
@@ -155,7 +171,7 @@ async function run(args: Arguments): Promise<void> {
   if (config.cluster === null && speaksVrrp) {
     const net = loadNet();
     if (args.realtime) becomeUrgent(net, log);
-    await runVrrpAlone({ section, node: args.node, net, clock: bootClock(net), log, handlerTimeoutMs: config.global.handlerTimeoutS * 1000, socket: args.socket });
+    await runVrrpAlone({ mayStartOver: () => wouldStart(args, log), section, node: args.node, net, clock: bootClock(net), log, handlerTimeoutMs: config.global.handlerTimeoutS * 1000, socket: args.socket });
     return;
   }
   const cluster = clusterOf(config, args.node);
@@ -295,7 +311,9 @@ async function run(args: Arguments): Promise<void> {
   };
   process.on('SIGTERM', () => void leave('SIGTERM'));
   process.on('SIGINT', () => void leave('SIGINT'));
-  process.on('SIGHUP', () => startOver('SIGHUP'));
+  process.on('SIGHUP', () => {
+    if (!ending && wouldStart(args, log)) startOver('SIGHUP');
+  });
   process.on('SIGUSR2', () => startOver('SIGUSR2'));
   log.info(`drbdts-clusterd ${version} on ${args.node} answers on ${args.socket}`);
 }

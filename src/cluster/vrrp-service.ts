@@ -14,10 +14,12 @@ export function hasVrrp(section: VrrpSection, node: string): boolean {
 export interface AloneOptions extends Omit<VrrpOptions, 'gate' | 'log'> {
   readonly log: Log;
   readonly socket: string;
+  /** asked at SIGHUP: whether the next process would take the configuration. */
+  readonly mayStartOver: () => boolean;
 }
 
-/** A node without `cluster:`: virtual routers only, until a signal. SIGTERM and SIGHUP hand the addresses over. */
-export async function runVrrpAlone({ socket, ...options }: AloneOptions): Promise<void> {
+/** A node without `cluster:`: virtual routers only, until a signal. SIGTERM and SIGHUP hand the addresses over; SIGHUP only to a process that will start. */
+export async function runVrrpAlone({ socket, mayStartOver, ...options }: AloneOptions): Promise<void> {
   const { log, node } = options;
   // groups need a cluster: the configuration has none that could be gated
   const vrrp = new VrrpRuntime({ ...options, gate: () => ({ state: 'refused', reason: 'there is no cluster' }) });
@@ -37,6 +39,9 @@ export async function runVrrpAlone({ socket, ...options }: AloneOptions): Promis
   process.on('SIGTERM', () => void end('SIGTERM', 0));
   process.on('SIGINT', () => void end('SIGINT', 0));
   // EX_TEMPFAIL: whoever keeps the process alive starts the next one at once
-  for (const signal of ['SIGHUP', 'SIGUSR2'] as const) process.on(signal, () => void end(signal, 75));
+  process.on('SIGHUP', () => {
+    if (!ending && mayStartOver()) void end('SIGHUP', 75);
+  });
+  process.on('SIGUSR2', () => void end('SIGUSR2', 75));
   log.info(`drbdts-clusterd ${version} on ${node} answers on ${socket}; no cluster, virtual routers only`);
 }
