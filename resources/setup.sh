@@ -11,11 +11,11 @@ fail() {
   exit 1
 }
 
-# Build: compiler, headers. Run: mkfs, mount, losetup, ip, /proc tools, modprobe. Tests: fio, drbdmeta, nft, etcd, fence_dummy, keepalived, tcpdump.
+# Build: compiler, headers. Run: mkfs, mount, losetup, ip, /proc tools, modprobe. Tests: fio, drbdmeta, nft, conntrack, etcd, fence_dummy, keepalived, tcpdump.
 packages=(
   g++ make python3 liburing-dev zlib1g-dev doctest-dev
   e2fsprogs xfsprogs fdisk mount util-linux iproute2 psmisc procps kmod
-  fio drbd-utils nftables resource-agents etcd-server fence-agents iputils-ping keepalived tcpdump
+  fio drbd-utils nftables conntrack resource-agents etcd-server fence-agents iputils-ping keepalived tcpdump
 )
 # Kernel peers in a virtual machine, where the lab for them lies beside the project (test/support/paths.ts).
 if [ -e "${DRBDTS_LAB:-../shared/lab}/drbd-vm/run.sh" ]; then packages+=(qemu-system-x86 cpio); fi

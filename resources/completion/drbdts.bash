@@ -17,7 +17,7 @@ _drbdts() {
     esac
   done
   case $command in
-    '' | help) words="adjust apply-al attach check-peer cluster completion config confirm-fenced connect create-md cstate detach disconnect down dstate dump-md events explain get-gi help import invalidate invalidate-remote new-current-uuid outdate pause-sync primary resize resume-io resume-sync role secondary sh-dev sh-ip sh-ll-dev sh-md-dev sh-minor sh-resources sh-status show-gi status suspend-io up verify vrrp wait-connect wait-sync wipe-md witness" ;;
+    '' | help) words="adjust apply-al attach check-peer cluster completion config confirm-fenced connect create-md cstate detach disconnect down dstate dump-md events explain get-gi help import invalidate invalidate-remote lb new-current-uuid outdate pause-sync primary resize resume-io resume-sync role secondary sh-dev sh-ip sh-ll-dev sh-md-dev sh-minor sh-resources sh-status show-gi status suspend-io up verify vrrp wait-connect wait-sync wipe-md witness" ;;
     up) words="" resources=1 ;;
     down) words="" resources=1 ;;
     attach) words="" resources=1 ;;
@@ -55,6 +55,7 @@ _drbdts() {
     resume-io) words="" resources=1 ;;
     cluster) words="status move standby online takeover maintenance cleanup history check" files=1 ;;
     vrrp) words="status explain" ;;
+    lb) words="status" ;;
     config) words="check show schema" files=1 ;;
     import) words="--output --key-output --force --witness --address --reorder" files=1 ;;
     sh-resources) words="" ;;

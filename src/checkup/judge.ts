@@ -57,7 +57,7 @@ const differencesMax = 20;
 /** Keys in which the other node's file differs, secrets left out of what is said. `raw`: the files as they are written. */
 export function compareFiles(subject: Subject, rawHere: unknown, other: { config: Config; file: string; raw: unknown }): CheckFinding[] {
   const { config } = subject;
-  const meaning = ({ cluster, groups, resources, vrrp }: Config): string => canonical([cluster, groups, resources, vrrp]);
+  const meaning = ({ cluster, groups, resources, vrrp, balancing }: Config): string => canonical([cluster, groups, resources, vrrp, balancing]);
   if (meaning(config) === meaning(other.config)) return [];
   const found = differences(rawHere, other.raw).filter(({ path }) => path[0] !== 'global');
   if (found.length === 0) found.push({ path: ['groups'], here: 'one order of groups', there: 'another' });

@@ -4,6 +4,7 @@
  */
 import type { ClusterReply, ClusterRequest, ClusterStatus, ClusterVerb, HistoryReply } from '../control/cluster-messages.js';
 import type { ConfirmReply, ErrorReply, EventRecord, ReloadReply, StatusReply, Verb, VerbReply, VerbRequest } from '../control/messages.js';
+import type { BalancingStatus } from '../control/balancing-messages.js';
 import type { VrrpExplanation, VrrpStatus } from '../control/vrrp-messages.js';
 
 /** Calls of the control API. Each rejects with an error that {@link errorReplyOf} or {@link isUnreachable} knows. */
@@ -29,6 +30,7 @@ export interface ClusterApi {
   verb(verb: ClusterVerb, request: ClusterRequest): Promise<ClusterReply>;
   vrrp(): Promise<VrrpStatus>;
   vrrpExplain(): Promise<VrrpExplanation>;
+  balancing(): Promise<BalancingStatus>;
   /** The status at every change, until `signal` fires or clusterd goes away. */
   watch(signal: AbortSignal): AsyncIterable<ClusterStatus>;
 }

@@ -17,6 +17,7 @@ import { registerRole } from './commands/role.js';
 import { registerShell } from './commands/shell.js';
 import { registerStates } from './commands/states.js';
 import { registerStatus } from './commands/status.js';
+import { registerBalancing } from './commands/lb.js';
 import { registerVrrp } from './commands/vrrp.js';
 import { registerWait } from './commands/wait.js';
 import { registerWitness } from './commands/witness.js';
@@ -100,6 +101,7 @@ export function createProgram(
   program.commandsGroup('Cluster:');
   registerCluster(registry);
   registerVrrp(registry);
+  registerBalancing(registry);
   program.commandsGroup('Configuration:');
   registerConfig(registry);
   registerImport(registry);

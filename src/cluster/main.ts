@@ -33,7 +33,8 @@ import { RecordWatch } from './record-watch.js';
 import { SelfFence } from './self-fence.js';
 import { placementGate } from './vrrp/gate.js';
 import { VrrpRuntime } from './vrrp/runtime.js';
-import { hasVrrp, runVrrpAlone } from './vrrp-service.js';
+import { BalancingRuntime, removeLeftovers } from './balancing/runtime.js';
+import { balancingGate, hasVrrp, runVrrpAlone } from './vrrp-service.js';
 import { WishesStore } from './wishes-store.js';
 
 /** EX_TEMPFAIL: whoever keeps the process alive starts the next one at once. */
@@ -168,10 +169,11 @@ async function run(args: Arguments): Promise<void> {
   log.level = config.global.logLevel;
   const { groups, vrrp: section } = config;
   const speaksVrrp = section !== null && hasVrrp(section, args.node);
-  if (config.cluster === null && speaksVrrp) {
+  if (config.balancing === null) await removeLeftovers();
+  if (config.cluster === null && (speaksVrrp || config.balancing !== null)) {
     const net = loadNet();
     if (args.realtime) becomeUrgent(net, log);
-    await runVrrpAlone({ mayStartOver: () => wouldStart(args, log), section, node: args.node, net, clock: bootClock(net), log, handlerTimeoutMs: config.global.handlerTimeoutS * 1000, socket: args.socket });
+    await runVrrpAlone({ mayStartOver: () => wouldStart(args, log), section: speaksVrrp ? section : null, balancing: config.balancing, node: args.node, net, clock: bootClock(net), log, handlerTimeoutMs: config.global.handlerTimeoutS * 1000, socket: args.socket });
     return;
   }
   const cluster = clusterOf(config, args.node);
@@ -262,9 +264,16 @@ async function run(args: Arguments): Promise<void> {
   const placed = manager;
   const said = { info: tell('info'), warn: tell('warn'), error: tell('error') };
   const vrrp = speaksVrrp ? new VrrpRuntime({ section, node: args.node, net, clock, log: said, handlerTimeoutMs: config.global.handlerTimeoutS * 1000, gate: (group) => placementGate(placed, group) }) : null;
-  const server = new ClusterServer(manager, (error) => log.error(`internal error: ${error.message}`), vrrp);
+  const servedHere = balancingGate(vrrp, (group) => {
+    const { state, reason } = placementGate(placed, group);
+    return { open: state === 'serving', reason };
+  });
+  const balancing = config.balancing === null ? null : new BalancingRuntime({ section: config.balancing, node: args.node, log: said, clock, gate: servedHere });
+  const server = new ClusterServer(manager, (error) => log.error(`internal error: ${error.message}`), vrrp, balancing);
   // the socket is the lock: a second clusterd on this node ends here, before it has touched anything
   await server.listen(args.socket);
+  // what this host can not do is said before it takes part in anything
+  await balancing?.start();
   const before = selfFence.lastReason();
   if (before !== null) manager.say('error', '', `this node fenced itself at ${before.time}: ${before.reason}`);
   selfFence.arm();
@@ -272,7 +281,10 @@ async function run(args: Arguments): Promise<void> {
   watch.start();
   ping.start();
   heartbeats.start();
-  manager.subscribe(() => vrrp?.gatesChanged());
+  manager.subscribe(() => {
+    vrrp?.gatesChanged();
+    balancing?.gatesChanged();
+  });
   await vrrp?.start();
   for (const runner of runners) runner.send({ kind: 'probe' });
   const ticker = setInterval(look, Math.max(20, Math.min(cluster.keepaliveMs, 250)));
@@ -281,6 +293,7 @@ async function run(args: Arguments): Promise<void> {
   const end = async (exitCode: number): Promise<void> => {
     clearInterval(ticker);
     await vrrp?.stop();
+    await (exitCode === 0 ? balancing?.stop() : balancing?.handOver());
     for (const runner of runners) runner.close();
     ping.close();
     watch.close();

@@ -10,7 +10,8 @@ import type { KeyPath } from './places.js';
 import type { FileConfig, FileHost, FileResource } from './schema.js';
 import type { Address, Config, HostConfig, HostVolume, ResourceConfig } from './types.js';
 import { formatAddress } from './types.js';
-import { buildVrrp } from './vrrp-check.js';
+import { buildBalancing } from './balancing-check.js';
+import { buildVrrp, namedNodes } from './vrrp-check.js';
 
 export interface Finding {
   severity: 'error' | 'warning';
@@ -356,15 +357,18 @@ export function checkConfig(file: FileConfig, fileName: string, node: string | n
     if (built !== null) resources.push(built);
   }
   checkDuplicates(hostsOf, report);
-  if (resources.length === 0 && hostsOf.size === 0 && file.vrrp === undefined) warn(report, ['resources'], 'no resources defined!', 'Add one below `resources:`.');
+  if (resources.length === 0 && hostsOf.size === 0 && file.vrrp === undefined && file.balancing === undefined) warn(report, ['resources'], 'no resources defined!', 'Add one below `resources:`.');
   const groups = buildGroups(file.groups ?? {}, cluster, file.cluster !== undefined, node, resources, report);
+  const vrrp = file.vrrp === undefined ? null : buildVrrp(file.vrrp, cluster?.nodes ?? [], groups, node, report);
+  const nodes = cluster?.nodes ?? namedNodes(file.vrrp ?? {});
   return {
     file: fileName,
     global: { logLevel: file.global?.['log-level'] ?? 'info', handlerTimeoutS: file.global?.['handler-timeout'] ?? 120 },
     resources,
     cluster,
     groups,
-    vrrp: file.vrrp === undefined ? null : buildVrrp(file.vrrp, cluster?.nodes ?? [], groups, node, report),
+    vrrp,
+    balancing: file.balancing === undefined ? null : buildBalancing(file.balancing, nodes.length > 0 ? nodes : ['*'], groups, vrrp, report),
   };
 }
 

@@ -12,6 +12,7 @@ import { type KeyPath, placeOf } from './places.js';
 import { type FileConfig, fileSchema } from './schema.js';
 import { nearest } from './suggest.js';
 import type { Config, Problem } from './types.js';
+import { balancingWords } from './balancing-schema.js';
 import { vrrpWords } from './vrrp-schema.js';
 
 export const defaultConfigFile = '/etc/drbdts/drbdts.yaml';
@@ -32,7 +33,7 @@ interface Issue {
 }
 
 const wordsByDepth: readonly { matches: (path: KeyPath) => boolean; words: readonly string[] }[] = [
-  { matches: (path) => path.length === 0, words: ['global', 'common', 'resources', 'cluster', 'groups', 'vrrp'] },
+  { matches: (path) => path.length === 0, words: ['global', 'common', 'resources', 'cluster', 'groups', 'vrrp', 'balancing'] },
   { matches: (path) => path.length === 1 && path[0] === 'cluster', words: clusterWords.cluster },
   { matches: (path) => path.length === 3 && path[0] === 'cluster' && path[1] === 'links', words: clusterWords.link },
   { matches: (path) => path.length === 2 && path[0] === 'cluster' && path[1] === 'arbiter', words: clusterWords.arbiter },
@@ -49,6 +50,12 @@ const wordsByDepth: readonly { matches: (path: KeyPath) => boolean; words: reado
   { matches: (path) => path.length === 3 && path[0] === 'vrrp' && path[1] === 'instances', words: vrrpWords.instance },
   { matches: (path) => path.length === 3 && path[0] === 'vrrp' && path[1] === 'sync-groups', words: vrrpWords.syncGroup },
   { matches: (path) => path.length === 3 && path[0] === 'vrrp' && path[1] === 'scripts', words: vrrpWords.script },
+  { matches: (path) => path.length === 1 && path[0] === 'balancing', words: balancingWords.balancing },
+  { matches: (path) => path[0] === 'balancing' && path.at(-2) === 'checks', words: balancingWords.check },
+  { matches: (path) => path[0] === 'balancing' && path.at(-1) === 'gate', words: ['instance', 'group'] },
+  { matches: (path) => path[0] === 'balancing' && path.at(-1) === 'sorry-server', words: ['address', 'port'] },
+  { matches: (path) => path[0] === 'balancing' && path.at(-2) === 'real-servers', words: balancingWords.realServer },
+  { matches: (path) => path.length === 3 && path[0] === 'balancing' && path[1] === 'virtual-servers', words: balancingWords.virtualServer },
   { matches: (path) => path.length === 1 && path[0] === 'global', words: ['log-level', 'handler-timeout'] },
   { matches: (path) => path.length === 1 && path[0] === 'common', words: ['protocol', ...sections] },
   {
@@ -61,7 +68,7 @@ const wordsByDepth: readonly { matches: (path: KeyPath) => boolean; words: reado
 ];
 
 /** sections whose words are not options of DRBD. */
-const managerSections: readonly string[] = ['cluster', 'groups', 'vrrp'];
+const managerSections: readonly string[] = ['cluster', 'groups', 'vrrp', 'balancing'];
 
 function knownWords(path: KeyPath): readonly string[] {
   if (managerSections.includes(String(path[0]))) return wordsByDepth.find((level) => level.matches(path))?.words ?? [];

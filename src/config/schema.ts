@@ -9,6 +9,7 @@ import { clusterSchema, groupsSchema } from './cluster-schema.js';
 import { type OptionSpec, type OptionValue, optionsOf, type Section } from './options.js';
 import type { Address } from './types.js';
 import { formatNumber, parseNumber, unitWords } from './units.js';
+import { balancingSchema } from './balancing-schema.js';
 import { vrrpSchema } from './vrrp-schema.js';
 
 const truthWords: Record<string, boolean> = { yes: true, no: false, true: true, false: false, on: true, off: false };
@@ -213,6 +214,7 @@ export const fileSchema = z.strictObject({
   cluster: clusterSchema,
   groups: groupsSchema,
   vrrp: vrrpSchema,
+  balancing: balancingSchema,
 });
 export type FileConfig = z.infer<typeof fileSchema>;
 export type FileResource = z.infer<typeof resource>;

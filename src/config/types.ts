@@ -4,6 +4,7 @@ import type { LogLevel } from '../shared/log.js';
 import type { ReplicationProtocol } from '../shared/terms.js';
 import type { ClusterConfig, GroupConfig } from './cluster-types.js';
 import type { OptionValues } from './options.js';
+import type { BalancingSection } from './balancing-types.js';
 import type { VrrpSection } from './vrrp-types.js';
 
 export interface Address {
@@ -62,6 +63,8 @@ export interface Config {
   groups: GroupConfig[];
   /** null: no VRRP. */
   vrrp: VrrpSection | null;
+  /** null: nothing is balanced. */
+  balancing: BalancingSection | null;
 }
 
 /** One finding in a configuration file. Lines and columns count from 1; 0 when the whole file is meant. */

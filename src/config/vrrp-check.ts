@@ -18,14 +18,14 @@ const passwordBytesMax = 8;
 const samplePasswords: readonly string[] = ['1111', '1234', '12345678', 'password', 'secret'];
 const v3IntervalMsMax = 40_950;
 
-interface Place {
+export interface Place {
   readonly path: KeyPath;
   readonly nodes: readonly string[];
   readonly report: Report;
 }
 
 /** The value of each node; what a map leaves out is reported. */
-function byNode<T>(value: T | Record<string, T> | undefined, otherwise: T, key: string, at: Place): Record<string, T> {
+export function byNode<T>(value: T | Record<string, T> | undefined, otherwise: T, key: string, at: Place): Record<string, T> {
   const { conflict, missing } = findings(at.report);
   if (typeof value !== 'object' || value === null) return Object.fromEntries(at.nodes.map((node) => [node, (value as T | undefined) ?? otherwise]));
   const map = value as Record<string, T>;
@@ -39,7 +39,7 @@ function byNode<T>(value: T | Record<string, T> | undefined, otherwise: T, key: 
 }
 
 /** One spelling for an address. */
-const plain = (address: string): string => (isIP(address) === 6 ? new URL(`http://[${address}]`).hostname.slice(1, -1) : address);
+export const plainAddress = (address: string): string => (isIP(address) === 6 ? new URL(`http://[${address}]`).hostname.slice(1, -1) : address);
 
 function buildAddress(given: NonNullable<FileVrrpInstance['addresses']>[number], index: number, at: Place): VrrpAddress | null {
   const { conflict } = findings(at.report);
@@ -57,7 +57,7 @@ function buildAddress(given: NonNullable<FileVrrpInstance['addresses']>[number],
   const label = ('label' in full ? full.label : undefined) ?? '';
   if (label !== '' && family === 6) conflict([...path, 'label'], 'IPv6 addresses have no labels', 'Remove `label`.');
   return {
-    ...{ family, address: plain(address), prefix, label },
+    ...{ family, address: plainAddress(address), prefix, label },
     interfaces: byNode('interface' in full ? full.interface : undefined, '', 'interface', { ...at, path }),
     advertised: ('advertised' in full ? full.advertised : undefined) ?? true,
   };
@@ -149,9 +149,9 @@ function transportOf(file: FileVrrpInstance, family: 4 | 6, at: Place): { group:
   for (const [node, source] of Object.entries(sources)) if (source !== '' && isIP(source) !== family) conflict([...at.path, 'source'], `${source} (${node}) is not of the family of the addresses`, 'Use one family in an instance.');
   const { unicast } = file;
   if (unicast === undefined) {
-    const group = plain(file['multicast-group'] ?? (family === 4 ? '224.0.0.18' : 'ff02::12'));
+    const group = plainAddress(file['multicast-group'] ?? (family === 4 ? '224.0.0.18' : 'ff02::12'));
     if (isIP(group) !== family) conflict([...at.path, 'multicast-group'], `${group} is not of the family of the addresses`, 'Use one family in an instance.');
-    return { group, unicast: null, source: (node) => plain(sources[node] ?? ''), peers: () => [] };
+    return { group, unicast: null, source: (node) => plainAddress(sources[node] ?? ''), peers: () => [] };
   }
   if (file['multicast-group'] !== undefined) conflict([...at.path, 'multicast-group'], 'multicast-group beside unicast', 'Remove one of the two.');
   const own = unicast.addresses ?? {};
@@ -160,10 +160,10 @@ function transportOf(file: FileVrrpInstance, family: 4 | 6, at: Place): { group:
   if (unicast.addresses !== undefined) for (const node of at.nodes) if (own[node] === undefined) missing([...at.path, 'unicast', 'addresses'], 'unicast', node, `Write the address of ${node}.`);
   for (const address of [...Object.values(own), ...others]) if (isIP(address) !== family) conflict([...at.path, 'unicast'], `${address} is not of the family of the addresses`, 'Use one family in an instance.');
   for (const address of others) if (Object.values(own).includes(address) || Object.values(sources).includes(address)) conflict([...at.path, 'unicast', 'peers'], `${address} is an address of a node of this file`, 'Name here only peers that are none.');
-  const peersOf = (node: string): string[] => [...Object.entries(own).flatMap(([name, address]) => (name === node ? [] : [plain(address)])), ...others.map(plain)];
+  const peersOf = (node: string): string[] => [...Object.entries(own).flatMap(([name, address]) => (name === node ? [] : [plainAddress(address)])), ...others.map(plainAddress)];
   if (at.nodes.some((node) => peersOf(node).length === 0)) missing([...at.path, 'unicast'], 'unicast', 'addresses', 'Write the address of each node, or `peers:`.');
   return {
-    ...{ group: '', source: (node) => plain(own[node] ?? sources[node] ?? ''), peers: peersOf },
+    ...{ group: '', source: (node) => plainAddress(own[node] ?? sources[node] ?? ''), peers: peersOf },
     unicast: { ttl: unicast.ttl ?? 255, minTtl: unicast['min-ttl'] ?? null, checkSource: unicast['check-source'] ?? true },
   };
 }
@@ -259,7 +259,7 @@ function buildSyncGroups(file: FileVrrp, scripts: readonly VrrpScript[], nodes: 
 }
 
 /** Nodes that some value of the section is given for. */
-function namedNodes(file: FileVrrp): string[] {
+export function namedNodes(file: FileVrrp): string[] {
   const maps = Object.values(file.instances ?? {}).flatMap(({ interface: own, priority, source, unicast }) => [own, priority, source, unicast?.addresses]);
   return [...new Set(maps.flatMap((map) => (typeof map === 'object' ? Object.keys(map) : [])))].sort();
 }

@@ -11,6 +11,7 @@ import {
   historyReply,
 } from './cluster-messages.js';
 import { readEvents, SocketClient } from './socket-client.js';
+import { type BalancingStatus, balancingStatus } from './balancing-messages.js';
 import { type VrrpExplanation, type VrrpStatus, vrrpExplanation, vrrpStatus } from './vrrp-messages.js';
 
 export const defaultClusterSocket = '/run/drbdts/clusterd.sock';
@@ -34,6 +35,10 @@ export class ClusterClient extends SocketClient {
 
   async vrrpExplain(): Promise<VrrpExplanation> {
     return this.json('GET', '/v1/cluster/vrrp-explain', vrrpExplanation);
+  }
+
+  async balancing(): Promise<BalancingStatus> {
+    return this.json('GET', '/v1/cluster/balancing', balancingStatus);
   }
 
   async verb(verb: ClusterVerb, request: ClusterRequest = {}): Promise<ClusterReply> {

@@ -5,6 +5,7 @@
  *   GET  /v1/cluster/events             -> text/event-stream; a ClusterStatus at every change
  *   GET  /v1/cluster/history[?limit=N]  -> HistoryReply, oldest first
  *   GET  /v1/cluster/vrrp               -> VrrpStatus (vrrp-messages.ts)
+ *   GET  /v1/cluster/balancing          -> BalancingStatus (balancing-messages.ts)
  *   GET  /v1/cluster/vrrp-explain       -> VrrpExplanation
  *   POST /v1/cluster/:verb              -> ClusterReply; body ClusterRequest
  */

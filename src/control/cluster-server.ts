@@ -13,6 +13,7 @@ import {
 } from './cluster-messages.js';
 import { badRequest, closeServer, decode, listenOnSocket, notFound, readBody, sendJson, sendRefusal, startStream } from './http.js';
 import { encodeEvent } from './sse.js';
+import type { BalancingStatus } from './balancing-messages.js';
 import type { VrrpExplanation, VrrpStatus } from './vrrp-messages.js';
 
 export interface ClusterHandlers {
@@ -28,6 +29,10 @@ export interface VrrpHandlers {
   explain(): string[];
 }
 
+export interface BalancingHandlers {
+  status(): Promise<BalancingStatus>;
+}
+
 const streamsMax = 32;
 const streamBytesMax = 256 * 1024;
 const historyDefault = 100;
@@ -36,14 +41,16 @@ export class ClusterServer {
   readonly #server: Server;
   readonly #given: ClusterHandlers | null;
   readonly #vrrp: VrrpHandlers | null;
+  readonly #balancing: BalancingHandlers | null;
   readonly #onFault: (error: DrbdtsError) => void;
   readonly #ending = new AbortController();
   #streams = 0;
 
-  /** `handlers` null: a node without `cluster:`; `vrrp` null: without `vrrp:`. */
-  constructor(handlers: ClusterHandlers | null, onFault: (error: DrbdtsError) => void = () => {}, vrrp: VrrpHandlers | null = null) {
+  /** `handlers` null: a node without `cluster:`; `vrrp` null: without `vrrp:`; `balancing` null: without `balancing:`. */
+  constructor(handlers: ClusterHandlers | null, onFault: (error: DrbdtsError) => void = () => {}, vrrp: VrrpHandlers | null = null, balancing: BalancingHandlers | null = null) {
     this.#given = handlers;
     this.#vrrp = vrrp;
+    this.#balancing = balancing;
     this.#onFault = onFault;
     this.#server = createServer((request, response) => {
       this.#route(request, response).catch((thrown: unknown) => {
@@ -103,6 +110,10 @@ export class ClusterServer {
         sendJson(response, what === 'vrrp' ? this.#vrrp.status() : ({ lines: this.#vrrp.explain() } satisfies VrrpExplanation));
         return;
       }
+      case 'balancing':
+        if (this.#balancing === null) throw drbdtsError('ERR_BALANCING_NOT_CONFIGURED');
+        sendJson(response, await this.#balancing.status());
+        return;
       case 'events':
         this.#stream(response);
         return;

@@ -100,6 +100,7 @@ function readConfig(args: Arguments, log: Log): Config {
       cluster: state?.cluster ?? null,
       groups: [],
       vrrp: null,
+      balancing: null,
     };
   }
 }

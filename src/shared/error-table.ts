@@ -677,7 +677,7 @@ const ownErrors: readonly ErrorEntry[] = [
     'ERR_CLUSTER_NOT_CONFIGURED',
     10,
     '{file} has no `cluster:` section for this node',
-    'Add `cluster:` and `groups:`, or `vrrp:` for addresses alone; see resources/docs/configuration.md.',
+    'Add `cluster:` and `groups:`, or `vrrp:` and `balancing:` alone; see resources/docs/configuration.md.',
     'drbdts-clusterd needs to know the two nodes, the links between them and who arbitrates.',
   ),
   own(
@@ -686,6 +686,20 @@ const ownErrors: readonly ErrorEntry[] = [
     'drbdts-clusterd speaks no VRRP: the configuration has no instance for this node',
     'Add `vrrp:`; see resources/docs/vrrp.md.',
     'Virtual routers are instances of the section `vrrp:`. They work with and without the section `cluster:`.',
+  ),
+  own(
+    'ERR_BALANCING_NOT_CONFIGURED',
+    10,
+    'drbdts-clusterd balances nothing: the configuration has no virtual servers',
+    'Add `balancing:`; see resources/docs/balancing.md.',
+    'Virtual servers are those of the section `balancing:`. They work with and without the sections `cluster:` and `vrrp:`.',
+  ),
+  own(
+    'ERR_BALANCING_PLANE',
+    20,
+    'nothing can be balanced here by {plane}: {reason}',
+    'See resources/docs/balancing.md for what each plane needs.',
+    'The packets of virtual servers are carried by the kernel: by nftables, or by IPVS. The manager does not start without it, so that this node is not taken for one that can serve.',
   ),
   own(
     'ERR_UNKNOWN_NODE',

@@ -137,6 +137,11 @@ export class VrrpRuntime {
     });
   }
 
+  /** What an instance is now; null when this node has none of that name. */
+  phaseOf(name: string): string | null {
+    return this.units.some((unit) => unit.name === name) ? this.#stateOf(name).phase : null;
+  }
+
   /** What would happen if: sentences, from the configuration of all nodes and what is so here. */
   explain(): string[] {
     const { section, node, clock } = this.#options;

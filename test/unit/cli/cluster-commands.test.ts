@@ -52,6 +52,9 @@ class FakeCluster implements ClusterApi {
     this.limit = limit;
     return { entries: this.entries };
   }
+  async balancing(): Promise<never> {
+    throw drbdtsError('ERR_BALANCING_NOT_CONFIGURED');
+  }
   async vrrpExplain(): Promise<never> {
     throw drbdtsError('ERR_VRRP_NOT_CONFIGURED');
   }

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { balancingWords } from '../../../src/config/balancing-schema.js';
 import { clusterWords } from '../../../src/config/cluster-schema.js';
 import { parseConfig } from '../../../src/config/load.js';
 import { vrrpWords } from '../../../src/config/vrrp-schema.js';
@@ -102,4 +103,17 @@ test('drbdts.yaml.5 and vrrp.md have every key of vrrp', () => {
     assert.match(page, new RegExp(`\\b${word}\\b`), `drbdts.yaml.5: ${word}`);
     assert.match(guide, new RegExp(`\\b${word}\\b`), `vrrp.md: ${word}`);
   }
+});
+
+test('drbdts.yaml.5 and balancing.md have every key of balancing', () => {
+  const [, page = ''] = read('man/drbdts.yaml.5').split('.Ss Section balancing\n');
+  const guide = read('docs/balancing.md');
+  for (const word of new Set(Object.values(balancingWords).flat())) {
+    assert.match(page, new RegExp(`\\b${word}\\b`), `drbdts.yaml.5: ${word}`);
+    assert.match(guide, new RegExp(`\\b${word}\\b`), `balancing.md: ${word}`);
+  }
+});
+
+test('the example of two directors has no problem on them', () => {
+  for (const node of ['lb1', 'lb2']) assert.deepEqual(parseConfig(read('examples/balancing.yaml'), 'balancing.yaml', node).problems, []);
 });

@@ -29,7 +29,7 @@ const resource: ResourceConfig = {
 function configFor(port: number, kind: 'witness' | 'none' = 'witness'): Config {
   const arbiter = kind === 'none' ? ({ kind } as const) : ({ kind, address: { family: 4, host: '127.0.0.1', port }, keyFile, timeoutMs: 500 } as const);
   const cluster = { name: 'store', nodes: ['alpha', 'beta'], arbiter } as unknown as ClusterConfig;
-  return { file: '', global: { logLevel: 'info', handlerTimeoutS: 1 }, resources: [resource], cluster, groups: [], vrrp: null };
+  return { file: '', global: { logLevel: 'info', handlerTimeoutS: 1 }, resources: [resource], cluster, groups: [], vrrp: null, balancing: null };
 }
 
 /** A witness that can go away and come back on its port. */
