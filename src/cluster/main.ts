@@ -145,7 +145,7 @@ function wouldStart(args: Arguments, log: Log): boolean {
     const loaded = loadConfig(args.config, args.node);
     for (const problem of loaded.problems.filter(({ severity }) => severity === 'error')) log.error(formatProblem(problem));
     const config = requireConfig(loaded, args.config);
-    if (config.cluster === null && config.vrrp !== null && hasVrrp(config.vrrp, args.node)) return true;
+    if (config.cluster === null && (config.balancing !== null || (config.vrrp !== null && hasVrrp(config.vrrp, args.node)))) return true;
     readKeyFile(clusterOf(config, args.node).keyFile);
     return true;
   } catch (thrown) {
@@ -169,7 +169,6 @@ async function run(args: Arguments): Promise<void> {
   log.level = config.global.logLevel;
   const { groups, vrrp: section } = config;
   const speaksVrrp = section !== null && hasVrrp(section, args.node);
-  if (config.balancing === null) await removeLeftovers();
   if (config.cluster === null && (speaksVrrp || config.balancing !== null)) {
     const net = loadNet();
     if (args.realtime) becomeUrgent(net, log);
@@ -273,7 +272,7 @@ async function run(args: Arguments): Promise<void> {
   // the socket is the lock: a second clusterd on this node ends here, before it has touched anything
   await server.listen(args.socket);
   // what this host can not do is said before it takes part in anything
-  await balancing?.start();
+  await (balancing === null ? removeLeftovers() : balancing.start());
   const before = selfFence.lastReason();
   if (before !== null) manager.say('error', '', `this node fenced itself at ${before.time}: ${before.reason}`);
   selfFence.arm();

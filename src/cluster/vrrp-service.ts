@@ -5,7 +5,7 @@ import { vrrpPartOf } from '../config/vrrp-types.js';
 import { ClusterServer } from '../control/cluster-server.js';
 import type { Log } from '../shared/log.js';
 import { version } from '../shared/version.js';
-import { BalancingRuntime, type Gate } from './balancing/runtime.js';
+import { BalancingRuntime, type Gate, removeLeftovers } from './balancing/runtime.js';
 import { VrrpRuntime, type VrrpOptions } from './vrrp/runtime.js';
 
 /** Whether the section has an instance for this node. */
@@ -46,7 +46,7 @@ export async function runVrrpAlone({ socket, mayStartOver, section, balancing: b
   // the socket is the lock: a second process ends here, before it has touched an address
   await server.listen(socket);
   // who gets the address can serve at once
-  await balancing?.start();
+  await (balancing === null ? removeLeftovers() : balancing.start());
   await vrrp?.start();
   balancing?.gatesChanged();
   let ending = false;

@@ -14,14 +14,15 @@ import type { Lab } from './lab.js';
 import { clusterdMain } from './paths.js';
 import { waitFor } from './wait.js';
 
-/** Answers every request with its name; /health with what stands in the file `health`. The same over UDP. Names itself when it listens. */
+/** Answers every request on ports 80 to 83 with its name; /health with what stands in the file `health`. On port 80 over UDP, too. Names itself when it listens. */
 const serverScript = `
-const [name, port, health] = process.argv.slice(1);
+const [name, health] = process.argv.slice(1);
 const { readFileSync } = require('node:fs');
-const server = require('node:http').createServer((request, response) => response.end(request.url === '/health' ? readFileSync(health) : name));
+const handler = (request, response) => response.end(request.url === '/health' ? readFileSync(health) : name);
 const udp = require('node:dgram').createSocket('udp4');
 udp.on('message', (data, from) => udp.send(name, from.port, from.address));
-server.listen(Number(port), '0.0.0.0', () => udp.bind(Number(port), () => console.log('ready')));
+const listen = (port) => new Promise((resolve) => require('node:http').createServer(handler).listen(port, '0.0.0.0', resolve));
+Promise.all([80, 81, 82, 83].map(listen)).then(() => udp.bind(80, () => console.log('ready')));
 `;
 
 /** Makes \`count\` connections, one after the other; a line for each: the answer, or the error's code. */
@@ -79,7 +80,7 @@ export class RealHost {
   }
 
   async start(): Promise<void> {
-    const child = this.host.spawn([process.execPath, '-e', serverScript, this.name, '80', this.#health], ['ignore', 'pipe', 'ignore']);
+    const child = this.host.spawn([process.execPath, '-e', serverScript, this.name, this.#health], ['ignore', 'pipe', 'ignore']);
     this.child = child;
     await new Promise<void>((resolve, reject) => {
       child.stdout?.once('data', () => resolve());
@@ -110,7 +111,7 @@ export class Director {
   readonly host: Host;
   child: ChildProcess | null = null;
   readonly client: ClusterClient;
-  readonly #config: unknown;
+  #config: unknown;
 
   constructor(host: Host, config: unknown) {
     this.host = host;
@@ -146,6 +147,11 @@ export class Director {
     return existsSync(this.#logFile) ? readFileSync(this.#logFile, 'utf8') : '';
   }
 
+  /** For the next start. */
+  configure(config: unknown): void {
+    this.#config = config;
+  }
+
   async when(what: string, condition: (status: BalancingStatus) => boolean): Promise<BalancingStatus> {
     let last: BalancingStatus | null = null;
     await waitFor(`${what} on ${this.host.name}`, async () => {
@@ -157,9 +163,9 @@ export class Director {
     return last;
   }
 
-  /** States of the real servers of the first virtual server become so, `serving down`. */
+  /** States of the real servers of all virtual servers become so, `serving down`. */
   states(wanted: string): Promise<BalancingStatus> {
-    return this.when(`real servers are ${wanted}`, ({ virtualServers }) => virtualServers[0]?.realServers.map(({ state }) => state).join(' ') === wanted);
+    return this.when(`real servers are ${wanted}`, ({ virtualServers }) => virtualServers.every(({ realServers }) => realServers.map(({ state }) => state).join(' ') === wanted));
   }
 
   async end(signal: NodeJS.Signals): Promise<void> {
@@ -222,8 +228,8 @@ export class Floor {
   }
 
   /** Names that answered `count` connections made one after the other; the code of the error where nobody did. */
-  async ask(address: string, count: number, from = ''): Promise<string[]> {
-    const out = await this.client.must([process.execPath, '-e', clientScript, address, '80', String(count), ...(from === '' ? [] : [from])]);
+  async ask(address: string, count: number, from = '', port = 80): Promise<string[]> {
+    const out = await this.client.must([process.execPath, '-e', clientScript, address, String(port), String(count), ...(from === '' ? [] : [from])]);
     return out.trimEnd().split('\n');
   }
 

@@ -32,7 +32,7 @@ export interface BalancingOptions {
 }
 
 /** Somebody else may take the tables away (a firewall that is loaded anew). */
-const lookEveryMs = 5000;
+const lookEveryMs = 3000;
 const tryAgainMs = 1000;
 
 export class BalancingRuntime {
@@ -132,6 +132,7 @@ export class BalancingRuntime {
     await this.#working;
     const look = await this.#plane.look().catch((): PlaneLook => ({ intact: false, counters: new Map() }));
     this.gatesChanged();
+    this.#lookAtHost();
     const { node, section } = this.#options;
     return {
       ...{ node, version, plane: section.plane, problem: this.#problem, warnings: [...this.#planeWarnings, ...this.#warnings] },
