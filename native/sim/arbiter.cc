@@ -12,10 +12,10 @@ constexpr int kPeerIsOut = 7, kUnreachable = 5, kWeAreOut = 6;
 constexpr TimeUs kLookEvery = 100 * kMs, kPatience = 3 * kSec, kCutOff = 10 * kSec;
 }  // namespace
 
-Register::Answer Register::Swap(uint32_t volume, uint64_t incarnation, uint64_t expected_epoch, uint32_t in_sync) {
+Register::Answer Register::Swap(uint32_t volume, uint64_t incarnation, uint64_t expected_epoch, uint32_t in_sync, int node) {
   Cell& c = cells_[volume];
   if (!c.vouched || incarnation != incarnation_ || c.record.epoch != expected_epoch) return Read(volume);
-  c.record = {expected_epoch + 1, in_sync};
+  c.record = {expected_epoch + 1, in_sync, node};
   Answer a = Read(volume);
   a.done = true;
   return a;
@@ -138,7 +138,7 @@ void Arbitration::Look(int node, uint32_t volume) {
       return;
     }
     // About our own disk the record alone says nothing: the peer, which is in, may be about to take us in.
-    if (!a.fence_self && a.known.in_sync == me && !a.grow_may_happen && a.incarnation != 0 && s.role == Role::kPrimary) {
+    if (!a.fence_self && a.known.AloneBySelf(node) && !a.grow_may_happen && a.incarnation != 0 && s.role == Role::kPrimary) {
       EndFence(node, volume, kPeerIsOut);    // it never came back in
       return;
     }
@@ -158,7 +158,7 @@ void Arbitration::Look(int node, uint32_t volume) {
 bool Arbitration::ServesAlone(int node, uint32_t volume) {
   const State& s = world_.node(node).state(volume);
   const Agent& a = Of(node, volume);
-  return a.known.in_sync == 1u << node && !a.grow_may_happen && s.role == Role::kPrimary && s.disk == core::Disk::kUpToDate && !s.susp_fen;
+  return a.known.AloneBySelf(node) && !a.grow_may_happen && s.role == Role::kPrimary && s.disk == core::Disk::kUpToDate && !s.susp_fen;
 }
 
 /// The peer is in, or we are alone and acknowledged nothing since both were complete.
@@ -208,8 +208,8 @@ void Arbitration::Send(int node, uint32_t volume, Ask what) {
     switch (what) {
       case Ask::kRead: answer = register_.Read(volume); break;
       case Ask::kSwapOut:
-      case Ask::kHandOver: answer = register_.Swap(volume, incarnation, record.epoch, wanted); break;
-      case Ask::kSwapBoth: answer = register_.Swap(volume, incarnation, record.epoch, 3); break;
+      case Ask::kHandOver: answer = register_.Swap(volume, incarnation, record.epoch, wanted, node); break;
+      case Ask::kSwapBoth: answer = register_.Swap(volume, incarnation, record.epoch, 3, node); break;
       case Ask::kVouch: answer = register_.Vouch(volume, incarnation, node, record, alone); break;
     }
     if (answer.done && what != Ask::kVouch) ++swaps;
@@ -264,7 +264,8 @@ void Arbitration::OnAnswer(int node, uint32_t volume, Ask what, const Register::
     else if (s.disk != core::Disk::kUpToDate) EndFence(node, volume, kUnreachable);  // it has lost its own since it asked
     return;                                      // connected: the peer, which is in, hands over
   }
-  if (together && (a.known.in_sync & me) != 0 && a.known.in_sync != 3) Send(node, volume, Ask::kSwapBoth);
+  // Who took a copy out takes it in again: a member whose peer has given up its own has not heard of it, maybe.
+  if (together && a.known.MayGrow(node)) Send(node, volume, Ask::kSwapBoth);
   else if (MustHandOver(node, volume) && what != Ask::kHandOver) Send(node, volume, Ask::kHandOver);
 }
 

@@ -23,6 +23,11 @@ namespace drbdts::sim {
 struct Record {
   uint64_t epoch = 1;
   uint32_t in_sync = 3;      // bit per node
+  int by = -1;               // who swapped it in; -1: nobody
+  /// Both are not in, and it is this node that took the other copy, or its own, out: nobody else may undo that.
+  bool MayGrow(int node) const { return in_sync != 3 && (by == node || (by == -1 && (in_sync & 1u << node) != 0)); }
+  /// It is alone in by its own word: nobody else can change that behind its back.
+  bool AloneBySelf(int node) const { return in_sync == 1u << node && MayGrow(node); }
 };
 
 class Register {
@@ -35,7 +40,7 @@ class Register {
     Record record;
   };
   Answer Read(uint32_t volume) const { return {false, cells_[volume].vouched, incarnation_, cells_[volume].record}; }
-  Answer Swap(uint32_t volume, uint64_t incarnation, uint64_t expected_epoch, uint32_t in_sync);
+  Answer Swap(uint32_t volume, uint64_t incarnation, uint64_t expected_epoch, uint32_t in_sync, int node);
   /// `alone`: the node serves, and nobody else can be in.
   Answer Vouch(uint32_t volume, uint64_t incarnation, int node, const Record& record, bool alone);
   void Restart();

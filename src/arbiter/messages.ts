@@ -23,6 +23,8 @@ export const registerRecord = z.object({
   holder: z.union([name, z.literal('')]),
   /** current generation identifier of the data then, for people; '' unknown. */
   dataGeneration: z.string().max(64),
+  /** who swapped this in; absent: nobody did. Who took a copy out of the set is the one who takes it in again. */
+  by: name.optional(),
 });
 export type RegisterRecord = z.infer<typeof registerRecord>;
 
@@ -35,7 +37,7 @@ const common = {
 };
 export const readRequest = z.object({ op: z.literal('read'), ...common }).strict();
 export const swapRequest = z
-  .object({ op: z.literal('swap'), ...common, incarnation, expectedEpoch: epoch, record: registerRecord.omit({ epoch: true }) })
+  .object({ op: z.literal('swap'), ...common, incarnation, expectedEpoch: epoch, record: registerRecord.omit({ epoch: true, by: true }) })
   .strict();
 export const vouchRequest = z
   .object({

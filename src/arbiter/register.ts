@@ -38,7 +38,7 @@ function read(cell: Cell, incarnation: string, done = false): Outcome {
 
 function swap(cell: Cell, incarnation: string, request: Extract<RegisterRequest, { op: 'swap' }>): Outcome {
   if (!cell.vouched || request.incarnation !== incarnation || request.expectedEpoch !== cell.record.epoch) return read(cell, incarnation);
-  const record = { ...request.record, inSync: [...request.record.inSync].sort(), epoch: request.expectedEpoch + 1 };
+  const record = { ...request.record, inSync: [...request.record.inSync].sort(), epoch: request.expectedEpoch + 1, by: request.node };
   return read({ ...cell, record }, incarnation, true);
 }
 

@@ -2,8 +2,8 @@
  * What a node does with the in-sync set register for one volume or group (pure): the other half of `fencing resource-and-stonith`. The
  * engine's simulator plays the same rules against the real core (native/sim/arbiter.cc).
  *
- * A node goes on without its peer only after it swapped the peer out of the set; a peer comes back in while both are connected and
- * UpToDate. An answer that did not come means nothing: the swap may have happened, may still happen, or not. What a node knows is on
+ * A node goes on without its peer only after it swapped the peer out of the set, and without its own copy after it swapped that out; who took a
+ * copy out takes it in again, while both are connected and UpToDate. An answer that did not come means nothing: the swap may have happened, may still happen, or not. What a node knows is on
  * stable storage before anybody acts on it: `save` comes first among the actions, and the rest waits for it.
  */
 import type { Circumstances } from '../arbiter/arbiter.js';
@@ -131,6 +131,17 @@ export function startArbitration(
 const isOnly = (record: RegisterRecord, node: string): boolean => record.inSync.length === 1 && record.inSync[0] === node;
 const isBoth = (record: RegisterRecord): boolean => record.inSync.length === 2;
 
+/**
+ * Both are not in, and it is this node that took the other copy, or its own, out: it alone may undo that. A member whose peer has given up its own
+ * copy has not heard of that, maybe, and would take in what lacks everything that is acknowledged since.
+ */
+function mayGrow(record: RegisterRecord, self: string): boolean {
+  return !isBoth(record) && (record.by === undefined ? record.inSync.includes(self) : record.by === self);
+}
+
+/** Alone in the set by its own word. */
+const isAlone = (record: RegisterRecord, self: string): boolean => isOnly(record, self) && mayGrow(record, self);
+
 function sameDurable(a: Durable, b: Durable): boolean {
   if (a === b) return true;
   const [one, other] = [a.record, b.record];
@@ -139,6 +150,7 @@ function sameDurable(a: Durable, b: Durable): boolean {
     one.epoch === other.epoch &&
     one.inSync.join() === other.inSync.join() &&
     one.holder === other.holder &&
+    one.by === other.by &&
     one.dataGeneration === other.dataGeneration
   );
 }
@@ -150,7 +162,7 @@ export function isTogether(view: View): boolean {
 
 /** By its own record, and nothing under way can change that. */
 function servesAlone(state: ArbitrationState, view: View): boolean {
-  return isOnly(state.durable.record, state.self) && !state.durable.mayBeUndone && view.primary && view.upToDate && !view.frozen;
+  return isAlone(state.durable.record, state.self) && !state.durable.mayBeUndone && view.primary && view.upToDate && !view.frozen;
 }
 
 /**
@@ -251,7 +263,7 @@ function look(turn: Turn, view: View, nowMs: number): void {
   if (fence !== null) {
     if (isTogether(view)) turn.endFence(fenceExit.unreachable); // nobody is out
     // about our own disk the record alone says nothing: the peer, which is in, may be about to take us in
-    else if (!fence.self && isOnly(record, state.self) && !mayBeUndone && state.incarnation !== '' && view.primary)
+    else if (!fence.self && isAlone(record, state.self) && !mayBeUndone && state.incarnation !== '' && view.primary)
       turn.endFence(fenceExit.out); // it never came back in
     else if (!view.primary && nowMs > fence.sinceMs + patienceMs) turn.endFence(fenceExit.unreachable);
     else turn.ask('read');
@@ -297,7 +309,7 @@ function onAnswer(turn: Turn, view: View, nowMs: number, ask: Ask, answer: Regis
     else if (!view.connected) turn.endFence(fenceExit.weAreOut);
     return; // connected: the peer, which is in, hands over
   }
-  if (isTogether(view) && member && (!isBoth(record) || mustTell(turn.state, view))) turn.ask('swap-both');
+  if (isTogether(view) && (mayGrow(record, self) || (isBoth(record) && mustTell(turn.state, view)))) turn.ask('swap-both');
   else if (mustHandOver(turn.state, view) && ask !== 'hand-over') turn.ask('hand-over');
 }
 

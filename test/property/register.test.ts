@@ -17,7 +17,7 @@ const inSync = fc.constantFrom(1, 2, 3);
 const near = fc.integer({ min: -1, max: 1 });
 const operation = fc.oneof(
   fc.record({ op: fc.constant('swap' as const), incarnation: near, epoch: near, inSync, node: fc.nat(1) }),
-  fc.record({ op: fc.constant('vouch' as const), incarnation: near, epoch: fc.integer({ min: -2, max: 2 }), inSync, node: fc.nat(1), alone: fc.boolean() }),
+  fc.record({ op: fc.constant('vouch' as const), incarnation: near, epoch: fc.integer({ min: -2, max: 2 }), inSync, node: fc.nat(1), by: fc.integer({ min: -1, max: 1 }), alone: fc.boolean() }),
   fc.record({ op: fc.constantFrom('restart' as const, 'backup' as const, 'restore' as const, 'read' as const) }),
 );
 type Operation = typeof operation extends fc.Arbitrary<infer T> ? T : never;
@@ -33,7 +33,7 @@ function play(operations: readonly Operation[]): { lines: string[]; answers: str
   let cell: Cell = newCell(nodes);
   let backup: RegisterRecord = cell.record;
   const format = (answer: RegisterAnswer): string =>
-    [Number(answer.done), Number(answer.vouched), answer.incarnation, answer.record.epoch, bits(answer.record.inSync)].join(' ');
+    [Number(answer.done), Number(answer.vouched), answer.incarnation, answer.record.epoch, bits(answer.record.inSync), answer.record.by === undefined ? -1 : nodes.indexOf(answer.record.by)].join(' ');
   const apply = (request: RegisterRequest): string => {
     const outcome = applyRequest(cell, String(incarnation), request);
     assert.equal(outcome.refused, '');
@@ -49,11 +49,12 @@ function play(operations: readonly Operation[]): { lines: string[]; answers: str
       const record = { inSync: names(drawn.inSync), holder: '', dataGeneration: '' };
       const who = { ...common, node: nodes[drawn.node] ?? '', incarnation: String(named) };
       if (drawn.op === 'swap') {
-        lines.push(`swap ${named} ${epoch} ${drawn.inSync}`);
+        lines.push(`swap ${named} ${epoch} ${drawn.inSync} ${drawn.node}`);
         answers.push(apply({ op: 'swap', ...who, expectedEpoch: epoch, record }));
       } else {
-        lines.push(`vouch ${named} ${drawn.node} ${epoch} ${drawn.inSync} ${Number(drawn.alone)}`);
-        answers.push(apply({ op: 'vouch', ...who, record: { ...record, epoch }, alone: drawn.alone }));
+        lines.push(`vouch ${named} ${drawn.node} ${epoch} ${drawn.inSync} ${drawn.by} ${Number(drawn.alone)}`);
+        const by = nodes[drawn.by];
+        answers.push(apply({ op: 'vouch', ...who, record: { ...record, epoch, ...(by === undefined ? {} : { by }) }, alone: drawn.alone }));
       }
       continue;
     }

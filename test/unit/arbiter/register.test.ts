@@ -20,7 +20,7 @@ describe('the register', () => {
   it('one of two swaps from the same epoch wins', () => {
     const first = applyRequest(vouched, 'i', swap('alpha', 'i', 1, ['alpha']));
     assert.equal(first.answer.done, true);
-    assert.deepEqual(first.answer.record, { epoch: 2, inSync: ['alpha'], holder: 'alpha', dataGeneration: 'AB' });
+    assert.deepEqual(first.answer.record, { epoch: 2, inSync: ['alpha'], holder: 'alpha', dataGeneration: 'AB', by: 'alpha' });
     const second = applyRequest(first.cell, 'i', swap('beta', 'i', 1, ['beta']));
     assert.equal(second.answer.done, false);
     assert.deepEqual(second.answer.record, first.answer.record, 'and the loser is told who won');

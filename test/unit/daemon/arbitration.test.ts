@@ -145,6 +145,22 @@ describe('the agent', () => {
     assert.deepEqual(agent.actions.filter((action) => action.type === 'end-fence'), [{ type: 'end-fence', id: 1, exitCode: 7 }]);
   });
 
+  it('who took a copy out takes it in again, and nobody else', () => {
+    // alpha gave up its own copy, and it is good again
+    const own: RegisterRecord = { ...alone, inSync: ['beta'], by: 'alpha' };
+    const agent = new Agent().step({ type: 'look' }, together).answered({ record: own }, together);
+    const asked = agent.actions.find((action) => action.type === 'ask');
+    assert.ok(asked?.type === 'ask' && asked.request.op === 'swap');
+    assert.deepEqual(asked.request.record.inSync, ['alpha', 'beta']);
+    // beta gave up its own: that it sees alpha's as good may be old
+    const other = new Agent().step({ type: 'look' }, together).answered({ record: { ...alone, by: 'beta' } }, together);
+    assert.deepEqual(other.kinds, ['save']);
+    // nor is alpha alone by its own word: without the peer it asks before it goes on
+    assert.deepEqual(other.step({ type: 'fence', id: 1, self: false }, cutOff).kinds, ['read']);
+    other.answered({ record: { ...alone, by: 'beta' } }, cutOff);
+    assert.deepEqual(other.kinds, ['save', 'swap'].slice(-1));
+  });
+
   it('what was swapped out for an earlier question is no answer to one about the other disk', () => {
     const both: RegisterRecord = { ...alone, inSync: ['alpha', 'beta'] };
     const agent = new Agent().step({ type: 'look' }, together).answered({ record: both }, together);
