@@ -117,6 +117,8 @@ function checkPlane(server: VirtualServer, scene: Scene): void {
   const { kind, scheduler } = server;
   if (scene.plane === 'nftables') {
     if (scheduler === 'lc' || scheduler === 'wlc') conflict([...path, 'scheduler'], `scheduler ${scheduler} is not possible with nftables: its rules do not know how many connections a server has`, `Write \`scheduler: ${scheduler === 'lc' ? 'rr' : 'wrr'}\`, or \`plane: ipvs\` on a kernel that has ip_vs.`);
+    // nft 1.0.6 of Debian 12 aborts on a map from an IPv6 address with a port that packets fill
+    if (kind === 'dr' && server.family === 6) conflict([...path, 'address'], 'kind dr over IPv6 is not possible with nftables: nft can not keep flows by IPv6 address and port', 'Write `kind: nat`, or `plane: ipvs` on a kernel that has ip_vs.');
     if (kind === 'tun') conflict([...path, 'kind'], 'kind tun is not possible with nftables: its rules can not wrap a packet for a server', 'Write `kind: dr` where the servers are on the same network, `kind: nat`, or `plane: ipvs` on a kernel that has ip_vs.');
   }
   if (kind !== 'nat') {

@@ -125,7 +125,7 @@ export const importKinds = {
   IMPORT_SCRIPT_UNIT: note('{script} is a systemd unit here: the import writes `systemd: {script}`', 'Nothing to do.'),
   IMPORT_AGENT: lost('{agent} has no equivalent: {reason}', '{hint}'),
   // keepalived.conf
-  IMPORT_LVS: lost('drbdts does not balance load: {what} is not taken over', 'Keep keepalived for it, without its vrrp_instance blocks (`keepalived --check`), or use a load balancer of its own.'),
+  IMPORT_LVS: lost('the import does not write `balancing:`: {what} is not taken over', 'Write it by hand (`resources/docs/balancing.md`), or keep keepalived for it, without its vrrp_instance blocks (`keepalived --check`).'),
   IMPORT_NO_MAIL: lost("'{word}': drbdts sends no mail", 'Call a program that sends it below `notify: any:`; it gets INSTANCE, the name, the state and the priority.'),
   IMPORT_OTHER_NODE: lost('only the file of {node} was given: the priority, interface and addresses of the other node are not known, so the result is for {node} alone', 'Import both together, on one of the nodes: `drbdts import {node}={file} NAME=FILE`, NAME as `uname -n` prints it there.'),
   IMPORT_NODE_NAME: lost('which node the file is for does not stand in it: in the result it is called {node}', 'Give the name that `uname -n` prints there: `drbdts import NAME={file} ...`.'),

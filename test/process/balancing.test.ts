@@ -1,6 +1,11 @@
 /** Balancing with real packets: a client, directors and real servers in namespaces, nftables as data plane. */
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
+import { initialServer, wantedOf } from '../../src/cluster/balancing/machine.js';
+import { createScript, fillScript, type NftScene } from '../../src/cluster/balancing/nft-rules.js';
+import type { VirtualServer } from '../../src/config/balancing-types.js';
 import { Director, Floor, tally } from '../support/balancing.js';
 import { exited } from '../support/exec.js';
 import { withLab } from '../support/lab.js';
@@ -10,7 +15,7 @@ import { waitFor } from '../support/wait.js';
 const limits = { skip: labUnavailable(), timeout: 180_000 };
 const natVip = '10.8.0.100';
 const drVip = '10.9.0.100';
-const quick = { 'delay-loop': '200ms', timeout: '300ms', retries: 1, 'retry-delay': '50ms' };
+const quick = { 'delay-loop': '300ms', timeout: '1s', retries: 2, 'retry-delay': '50ms' };
 const checks = [{ type: 'http', path: '/health', contains: 'fine' }];
 const pair = { a: { address: '10.9.0.11' }, b: { address: '10.9.0.12' } };
 const sorry = '10.9.0.13';
@@ -83,7 +88,7 @@ test('one director', limits, (context) =>
       b.hang();
       await director.states('serving down');
       await answered(4, { a: 4 });
-      assert.match(director.log(), /balancing nat: real server b \(10\.9\.0\.12:80\) is down: check http failed 2 times: no answer within 300 ms; its connections are ended/);
+      assert.match(director.log(), /balancing nat: real server b \(10\.9\.0\.12:80\) is down: check http failed 3 times: no answer within 1000 ms; its connections are ended/);
       for (const one of held) {
         assert.equal(await one.ask(), one.owner === 'a' ? 'a' : 'ECONNRESET');
         one.end();
@@ -140,6 +145,23 @@ test('one director', limits, (context) =>
       assert.equal(await socket.ask(), owner === 'a' ? 'b' : 'a');
       socket.end();
       await director.end('SIGTERM');
+    });
+    await context.test('the kernel takes the rules of every kind, family, protocol and scheduler, in every state', async () => {
+      const combinations = (['nat', 'dr'] as const).flatMap((kind) => (kind === 'nat' ? ([4, 6] as const) : ([4] as const)).flatMap((family) => (['tcp', 'udp'] as const).flatMap((protocol) => (['rr', 'wrr', 'sh'] as const).flatMap((scheduler) => [0, 60_000].map((persistenceMs) => ({ kind, family, protocol, scheduler, persistenceMs }))))));
+      const virtualServers = combinations.map((one, index): VirtualServer => {
+        const address = (last: number): string => (one.family === 4 ? `10.77.0.${last}` : `fd77::${last}`);
+        const real = ['a', 'b', 'c'].map((name, at) => ({ name, address: address(1 + at), port: 1000 + index, weight: 1 + at, inhibitOnFailure: false, checks: [] }));
+        return { ...one, name: `v${index}`, address: address(99), port: 1000 + index, gate: null, interfaces: { '*': { clients: 'eth0', servers: 'eth1' } }, quorum: 1, hysteresis: 0, sorryServer: { address: address(9), port: 1000 + index }, initFail: false, realServers: real };
+      });
+      const scene: NftScene = { section: { plane: 'nftables', virtualServers }, node: host.name };
+      const states = virtualServers.map((server) => {
+        const all = wantedOf(server, initialServer(server, 0));
+        return [all, { ...all, destinations: all.destinations.slice(1) }, { active: true, destinations: [] }, { active: false, destinations: [] }];
+      });
+      const script = [createScript(scene), ...states.flatMap((own, number) => own.map((wanted) => fillScript(scene, number, wanted)))].join('');
+      writeFileSync(join(host.dir, 'all.nft'), script);
+      await host.must(['nft', '--file', join(host.dir, 'all.nft')]);
+      await host.must(['nft', 'flush', 'ruleset']);
     });
     await context.test('without nft it does not start, and says how to get it', async () => {
       await host.sh('mount -t tmpfs none /usr/sbin');

@@ -128,11 +128,11 @@ export class BalancingRuntime {
   }
 
   async status(): Promise<BalancingStatus> {
-    // what is said here is in force already, unless it says that it is not
-    await this.#working;
     const look = await this.#plane.look().catch((): PlaneLook => ({ intact: false, counters: new Map() }));
     this.gatesChanged();
     this.#lookAtHost();
+    // what is said here is in force already, unless it says that it is not
+    while (this.#working !== null) await this.#working;
     const { node, section } = this.#options;
     return {
       ...{ node, version, plane: section.plane, problem: this.#problem, warnings: [...this.#planeWarnings, ...this.#warnings] },

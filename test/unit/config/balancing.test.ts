@@ -67,6 +67,7 @@ describe('balancing', () => {
     ['lc with nftables', with_('scheduler: rr', 'scheduler: lc'), /^drbdts\.yaml:15:18 .*scheduler lc is not possible with nftables: its rules do not know how many connections/, /scheduler: rr.*plane: ipvs/],
     ['wlc with nftables', with_('scheduler: rr', 'scheduler: wlc'), /scheduler wlc is not possible with nftables/, /scheduler: wrr/],
     ['tun with nftables', with_('kind: dr', 'kind: tun'), /:14:13 .*kind tun is not possible with nftables/, /kind: dr.*kind: nat.*plane: ipvs/],
+    ['dr over IPv6 with nftables', with_('      address: 192.168.100.10\n', '      address: fd00::10\n'), /kind dr over IPv6 is not possible with nftables/, /kind: nat.*plane: ipvs/],
     ['dr with another port', with_('address: 192.168.100.221', 'address: 192.168.100.221, port: 8080'), /kind dr hands packets on as they are: port 8080 can not take the place of 80/, /kind: nat/],
     ['quorum above all', with_('quorum: 2', 'quorum: 4'), /:20:15 .*quorum 4 is above the weight of all real servers together \(3\)/, /at most 3/],
     ['quorum that never comes back', with_('hysteresis: 1', 'hysteresis: 2'), /is gained at 4, above the weight/, /at most 1/],

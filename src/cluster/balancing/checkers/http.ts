@@ -3,12 +3,15 @@ import { createHash } from 'node:crypto';
 import { type IncomingMessage, request } from 'node:http';
 import { request as requestTls } from 'node:https';
 import { isIP } from 'node:net';
+import { runInNewContext } from 'node:vm';
 import type { BalancingCheck } from '../../../config/balancing-types.js';
 import { version } from '../../../shared/version.js';
 import type { CheckTarget } from './checker.js';
 
 type HttpCheck = Extract<BalancingCheck, { type: 'http' | 'ssl' }>;
 
+/** An expression that goes astray must not hold up the manager, heartbeats and all. */
+const regexMs = 100;
 /** More of a page than that is a failure, not a reason to read on. */
 const bodyBytesMax = 1024 * 1024;
 
@@ -23,12 +26,23 @@ async function bodyOf(response: IncomingMessage): Promise<Buffer> {
   return Buffer.concat(parts);
 }
 
+/** null: it took too long. */
+function matches(regex: string, text: string): boolean | null {
+  try {
+    return runInNewContext('new RegExp(regex, "u").test(text)', { regex, text }, { timeout: regexMs }) === true;
+  } catch {
+    return null;
+  }
+}
+
 /** Why an answer is not what was asked for; null when it is. Pure. */
 export function judgeAnswer(check: HttpCheck, status: number, body: Buffer): string | null {
   if (!check.status.some(({ from, to }) => status >= from && status <= to)) return `status ${status}`;
   const text = body.toString('utf8');
   if (check.contains !== '' && !text.includes(check.contains)) return `status ${status}, but the body does not contain '${check.contains}'`;
-  if (check.regex !== '' && !new RegExp(check.regex, 'u').test(text)) return `status ${status}, but the body does not match /${check.regex}/`;
+  const matched = check.regex === '' ? true : matches(check.regex, text);
+  if (matched === null) return `status ${status}, but whether the body matches /${check.regex}/ was not known within ${regexMs} ms`;
+  if (!matched) return `status ${status}, but the body does not match /${check.regex}/`;
   const digest = createHash('md5').update(body).digest('hex');
   if (check.digest !== '' && digest !== check.digest) return `status ${status}, but the digest of the body is ${digest}`;
   return null;

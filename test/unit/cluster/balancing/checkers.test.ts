@@ -57,7 +57,7 @@ describe('checks', () => {
     const server = createHttp((request, response) => {
       seen.push(request.headers.host);
       response.statusCode = request.url === '/ill' ? 503 : 200;
-      response.end('hello world');
+      response.end(request.url === '/long' ? 'h'.repeat(40) : 'hello world');
     });
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     context.after(() => server.close());
@@ -72,6 +72,8 @@ describe('checks', () => {
     assert.equal(await of({ path: '/ill', status: [{ from: 503, to: 503 }] }), 'true status 503');
     assert.match(await of({ contains: 'moon' }), /^false status 200, but the body does not contain 'moon'/);
     assert.match(await of({ regex: '^world' }), /^false .* does not match/);
+    // one that tries everything is given up
+    assert.match(await of({ path: '/long', regex: '^((h|.)+)+#$' }), /^false .* was not known within/);
     assert.match(await of({ digest: '0'.repeat(32) }), /^false .* digest of the body is 5eb63bbb/);
   });
 
