@@ -321,6 +321,7 @@ void ResourceImpl::OnPeerIo(uint16_t slot, int error) {
         SendData(v.config.volume, Command::kCsumRsRequest, q);
       } else if (v.run.requests_open > 0) {
         --v.run.requests_open;
+        v.run.rate.Cancelled(r.bytes / kSectorSize);
       }
       FreePeerSlot(slot);
       return;

@@ -26,6 +26,8 @@ class RateController {
   uint32_t Tick();
   /// What was really asked for in this tick.
   void Requested(uint64_t sectors) { in_flight_ += static_cast<int64_t>(sectors); }
+  /// What was to be asked for and was not: nothing comes of it, and nothing is learned from it.
+  void Cancelled(uint64_t sectors) { in_flight_ -= static_cast<int64_t>(sectors); }
   uint32_t want_kib() const { return want_kib_; }
 
  private:
