@@ -312,6 +312,10 @@ void ResourceImpl::OnPeerIo(uint16_t slot, int error) {
     }
     case PeerRequest::Kind::kVerifyCompare: CompareVerify(slot); return;
     case PeerRequest::Kind::kCsumOwn: {
+      if (r.of_ended_run) {
+        FreePeerSlot(slot);
+        return;
+      }
       BlockRequest q;
       q.sector = r.sector;
       q.block_id = kIdSyncer;

@@ -120,7 +120,7 @@ struct PeerRequest {
   Kind kind = Kind::kFree;
   Phase phase = Phase::kHeld;
   bool orphan = false;        // its connection is gone: finish silently
-  bool of_ended_run = false;  // resync data of a run that is over: it says nothing about the blocks in the next one
+  bool of_ended_run = false;  // of a run that is over: it says nothing about the blocks in the next one, and is not counted there
   bool failed = false;
   bool al_pinned = false;
   bool tainted = false;       // verify: the range was written meanwhile

@@ -601,8 +601,13 @@ void ResourceImpl::EndRun(Volume& v) {
   for (uint16_t s = 0; s < kPeerSlots; ++s) {
     PeerRequest& r = peer[s];
     if (r.kind == PeerRequest::Kind::kFree || r.volume != v.index) continue;
-    if (r.kind == PeerRequest::Kind::kCsumOwn && r.phase == PeerRequest::Phase::kHeld) r.orphan = true;
-    r.of_ended_run = r.is_resync_data();
+    // What we read for our own sake: a result that comes late would be counted in the next run.
+    const bool own_read = r.kind == PeerRequest::Kind::kCsumOwn || r.kind == PeerRequest::Kind::kVerifyCompare;
+    if (own_read && r.phase == PeerRequest::Phase::kHeld) {
+      r.orphan = true;
+      if (r.kind == PeerRequest::Kind::kVerifyCompare && v.unacked > 0) --v.unacked;
+    }
+    r.of_ended_run = own_read || r.is_resync_data();
     // The peer is done with this run as well: an answer that comes late would be taken for one to the next.
     const bool served = r.kind == PeerRequest::Kind::kResyncRead || r.kind == PeerRequest::Kind::kCsumServe;
     if (served && !r.orphan && r.phase != PeerRequest::Phase::kSending) {

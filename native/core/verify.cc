@@ -84,6 +84,11 @@ void ResourceImpl::OnVerifyReply(Volume& v, const BlockRequest& p) {
 void ResourceImpl::CompareVerify(uint16_t slot) {
   PeerRequest& r = peer[slot];
   Volume& v = V(r.volume);
+  if (r.of_ended_run) {
+    if (v.unacked > 0) --v.unacked;
+    FreePeerSlot(slot);
+    return;
+  }
   bool equal = false;
   if (!r.failed) equal = ComputeDigest(config.net.verify_alg, r.arena->Bytes(r.buffer).first(r.bytes)) == r.digest;
   bool tainted = r.sector < v.verify_taint_all_before;
