@@ -4,11 +4,9 @@
  */
 import type { ResourceConfig } from '../config/types.js';
 import { connectionStates } from '../shared/terms.js';
+import { fenceExit as exits } from './arbitration.js';
 import type { NativeSnapshot } from './native-api.js';
 import type { ResourceRecord } from './run-state.js';
-
-/** Exit code of fence-peer: the peer is Primary, or the arbiter has recorded this node as out (drbd-protocol §6.5). */
-const peerIsActive = 6;
 
 const connected = connectionStates.indexOf('Connected');
 
@@ -48,5 +46,5 @@ export function recoveryPlan(record: Pick<ResourceRecord, 'role' | 'connected' |
  * pass. `fenceExit`: of the last fence-peer, null when it was not asked.
  */
 export function peerTookOver(code: string, fenceExit: number | null): boolean {
-  return code === 'ERR_STATE_TWO_PRIMARIES' || fenceExit === peerIsActive;
+  return code === 'ERR_STATE_TWO_PRIMARIES' || fenceExit === exits.weAreOut;
 }

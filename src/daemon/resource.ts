@@ -177,6 +177,8 @@ export class Resource {
     const result = await this.native.command(name, args);
     this.refresh();
     if (result.code <= 0 || result.code >= 100) throw errorForDrbdCode(result.code, word, result.text, result.detail);
+    // all of its volumes: one that is refused leaves the others' users waiting, too
+    if (name === 'primary') this.keptUnserved = [];
     return result;
   }
 
@@ -211,7 +213,6 @@ export class Resource {
     const before = this.last;
     const after = this.snapshot();
     this.last = after;
-    if (after === null || after.role === 'Primary') this.keptUnserved = [];
     // the engine logs each step in DRBD's words; what it comes to, with the reason, is worth a line of its own only if there is one
     for (const line of stateLines(before, after)) this.around.log[line.includes(' reason=') ? 'info' : 'debug'](line);
     this.around.onChange(this, before, after);
