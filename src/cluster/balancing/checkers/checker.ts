@@ -1,6 +1,7 @@
 /** One run of a check against one real server. Never rejects, and is over when its time is. */
 import type { BalancingCheck } from '../../../config/balancing-types.js';
-import { checkDns, checkUdp } from './datagram.js';
+import { checkUdp } from './datagram.js';
+import { checkDns } from './dns.js';
 import { checkHttp } from './http.js';
 import { checkMisc } from './misc.js';
 import { checkSmtp, checkTcp } from './stream.js';

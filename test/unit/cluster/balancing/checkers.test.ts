@@ -5,7 +5,6 @@ import { createServer as createHttp } from 'node:http';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { describe, it, type TestContext } from 'node:test';
 import { type CheckResult, runCheck } from '../../../../src/cluster/balancing/checkers/checker.js';
-import { dnsQuery } from '../../../../src/cluster/balancing/checkers/datagram.js';
 import type { BalancingCheck } from '../../../../src/config/balancing-types.js';
 
 const common = { address: '', port: 0, timeoutMs: 5000, everyMs: 6000, retries: 0, retryDelayMs: 1 };
@@ -115,12 +114,13 @@ describe('checks', () => {
     assert.deepEqual(await look({ ...udp, requireReply: false }, await closedPort()), { ok: false, detail: 'port unreachable', weight: null });
   });
 
-  it('dns: a question as it is written on the wire; an error of the name server', async (context) => {
-    assert.equal(dnsQuery(0x1234, 'example.org', 'A').toString('hex'), '123401000001000000000000076578616d706c65036f72670000010001');
+  it('dns: answered, with nothing of the kind, too; an error of the name server; nobody there', async (context) => {
     const server = (rcode: number) => udpServer(context, (data) => Buffer.concat([data.subarray(0, 2), Buffer.from([0x81, 0x80 | rcode]), data.subarray(4)]));
     const dns = { ...common, type: 'dns', name: 'example.org', query: 'A' } as const;
     assert.equal((await look(dns, await server(0))).detail, 'answered');
     assert.equal((await look(dns, await server(2))).detail, 'the name server says: server failure');
+    assert.deepEqual(await look({ ...dns, name: '.', query: 'SOA' }, await server(3)), { ok: false, detail: 'the name server says: no such name', weight: null });
+    assert.deepEqual(await look(dns, await closedPort()), { ok: false, detail: 'connection refused', weight: null });
   });
 
   it('misc: exit status; a weight; what it said; no shell', async () => {
