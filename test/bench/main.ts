@@ -7,11 +7,12 @@
 import { writeFileSync } from 'node:fs';
 import { loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
-import { Lab } from '../support/lab.js';
+import type { Lab } from '../support/lab.js';
 import { labUnavailable } from '../support/paths.js';
 import { type Bound, BoundProbe } from './bound.js';
 import { largeVolume, resyncLatency, resyncSpeed } from './extras.js';
 import { jobs as allJobs, measure, type Sample } from './jobs.js';
+import { runBench } from './run-bench.js';
 import { align, barTable, bars, median, passes, type Results, sampleTable } from './table.js';
 import { aloneTarget, connectedTarget, quorumTarget, rawTargets, type Target } from './targets.js';
 
@@ -138,18 +139,4 @@ async function bench(lab: Lab): Promise<boolean> {
   return failed === 0;
 }
 
-const unavailable = labUnavailable();
-if (unavailable !== false) {
-  print(`the benchmark can not run here: ${unavailable}`);
-  process.exit(1);
-}
-const lab = new Lab('bench');
-let code = 1;
-try {
-  code = (await bench(lab)) ? 0 : 3;
-} catch (error) {
-  print(error instanceof Error ? (lab.explain(error) as Error).message : String(error));
-} finally {
-  await lab.close().catch((error: unknown) => print(String(error)));
-}
-process.exit(code);
+await runBench('bench', labUnavailable(), bench);

@@ -8,12 +8,13 @@ import { loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
 import { ClusterLab } from '../support/cluster.js';
 import type { Host } from '../support/host.js';
-import { Lab } from '../support/lab.js';
+import type { Lab } from '../support/lab.js';
 import { labUnavailable, programsUnavailable } from '../support/paths.js';
 import { OutageClient } from './outage-client.js';
 import { underLoad } from './outage-load.js';
 import { type CaseSpec, missed, outageMs, type Outages, outageTable } from './outage-table.js';
 import { DrbdtsTarget, HeartbeatTarget, KeepalivedTarget, type OutageTarget, pageText } from './outage-targets.js';
+import { runBench } from './run-bench.js';
 import { median } from './table.js';
 
 const allCases: (CaseSpec & { target: string })[] = [
@@ -126,18 +127,4 @@ async function bench(lab: Lab): Promise<boolean> {
   return failed.length === 0;
 }
 
-const unavailable = labUnavailable();
-if (unavailable !== false) {
-  print(`the benchmark can not run here: ${unavailable}`);
-  process.exit(1);
-}
-const lab = new Lab('outage');
-let code = 1;
-try {
-  code = (await bench(lab)) ? 0 : 3;
-} catch (error) {
-  print(error instanceof Error ? (lab.explain(error) as Error).message : String(error));
-} finally {
-  await lab.close().catch((error: unknown) => print(String(error)));
-}
-process.exit(code);
+await runBench('outage', labUnavailable(), bench);
